@@ -1,0 +1,323 @@
+"""The stored shape of the ledger and of what stands beside it.
+
+Every hot table carries ``customer_id`` first in its primary key and nothing on the hot path joins two
+customers, so that one customer's work never waits for another's (DESIGN §4). Points are signed integers,
+money is integer minor units, instants are UTC. The classes are SQLModel for their declarations; the hot
+path uses their ``__table__`` through SQLAlchemy Core.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    String,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+ENTRY_KINDS = ("award", "clawback", "redeem", "reinstate", "hold", "release", "adjust", "expire", "unexpire")
+REDEMPTION_STATUSES = ("held", "captured", "voided", "expired", "reversed")
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "pk": "pk_%(table_name)s",
+}
+SQLModel.metadata.naming_convention = NAMING
+
+
+def _customer_key() -> Any:
+    return Field(sa_column=Column(String(128, collation="C"), primary_key=True))
+
+
+def _seq_key() -> Any:
+    return Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+
+
+def _points(default: int | None = None) -> Any:
+    server_default = None if default is None else text(str(default))
+    return Field(sa_column=Column(BigInteger, nullable=False, server_default=server_default))
+
+
+def _instant(*, nullable: bool = False) -> Any:
+    return Field(sa_column=Column(DateTime(timezone=True), nullable=nullable))
+
+
+def _text(*, nullable: bool = False) -> Any:
+    return Field(sa_column=Column(Text, nullable=nullable))
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> str:
+    return f"{column} IN ({', '.join(repr(value) for value in values)})"
+
+
+class AccountRow(SQLModel, table=True):
+    """One customer's account: the one row that a write locks.
+
+    All balances are a cache of the entries and lots, true at ``as_of`` and until ``next_change_at``,
+    the earliest instant at which time alone may change one of them.
+    """
+
+    __tablename__ = "accounts"
+    __table_args__ = (
+        CheckConstraint(
+            "available >= 0 AND pending >= 0 AND held >= 0 AND deficit >= 0", name="balances_not_negative"
+        ),
+        CheckConstraint("balance = available + pending - deficit", name="balance_adds_up"),
+        Index(
+            "ix_accounts_next_change_at",
+            "next_change_at",
+            postgresql_where=text("next_change_at IS NOT NULL"),
+        ),
+        # Room for in-place (HOT) updates: an account is rewritten at each command.
+        {"postgresql_with": {"fillfactor": "70"}},
+    )
+
+    customer_id: str = _customer_key()
+    seq: int = _points(0)
+    balance: int = _points(0)
+    available: int = _points(0)
+    pending: int = _points(0)
+    held: int = _points(0)
+    deficit: int = _points(0)
+    digest: bytes = Field(
+        sa_column=Column(LargeBinary, nullable=False, server_default=text(r"'\x" + "00" * 32 + "'"))
+    )
+    as_of: datetime | None = _instant(nullable=True)
+    next_change_at: datetime | None = _instant(nullable=True)
+    last_activity_at: datetime | None = _instant(nullable=True)
+    inactive_at: datetime | None = _instant(nullable=True)
+    created_at: datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now())
+    )
+
+
+class CommandRow(SQLModel, table=True):
+    """An idempotency key that was claimed, what it was claimed for, and the answer it gave."""
+
+    __tablename__ = "commands"
+    __table_args__ = (CheckConstraint("status BETWEEN 200 AND 499", name="status_is_an_answer"),)
+
+    customer_id: str = _customer_key()
+    idempotency_key: str = Field(sa_column=Column(String(255, collation="C"), primary_key=True))
+    kind: str = _text()
+    input_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    status: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    answer: str = _text()
+    recorded_at: datetime = _instant()
+
+
+class ActivityRow(SQLModel, table=True):
+    """What a customer did and what it was given: the facts that a reversal and a replay start from."""
+
+    __tablename__ = "activities"
+    __table_args__ = (CheckConstraint("points >= 0", name="points_not_negative"),)
+
+    customer_id: str = _customer_key()
+    #: Unique name of the activity for this customer, such as ``purchase:1001``.
+    activity_key: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    award_seq: int = _points()
+    points: int = _points()
+    program_version: int = Field(sa_column=Column(Integer, nullable=False))
+    occurred_at: datetime = _instant()
+    recorded_at: datetime = _instant()
+    #: The activity as it was sent.
+    body: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    #: What each rule gave, on which line: ``[{"rule_id", "line_id", "points", "base_minor", "text"}]``.
+    grants: list[dict[str, Any]] = Field(sa_column=Column(JSONB, nullable=False))
+
+
+class EntryRow(SQLModel, table=True):
+    """One transfer of points between a customer and the contra account that ``kind`` names."""
+
+    __tablename__ = "entries"
+    __table_args__ = (
+        CheckConstraint(_one_of("kind", ENTRY_KINDS), name="kind_is_known"),
+        CheckConstraint("seq >= 1", name="seq_starts_at_one"),
+        CheckConstraint(
+            "(points >= 0 AND kind IN ('award', 'reinstate', 'release', 'unexpire', 'adjust'))"
+            " OR (points <= 0 AND kind IN ('clawback', 'redeem', 'hold', 'expire', 'adjust'))",
+            name="sign_fits_kind",
+        ),
+        CheckConstraint("octet_length(digest) = 32", name="digest_is_sha256"),
+    )
+
+    customer_id: str = _customer_key()
+    seq: int = _seq_key()
+    kind: str = _text()
+    points: int = _points()
+    balance_after: int = _points()
+    occurred_at: datetime = _instant()
+    recorded_at: datetime = _instant()
+    #: What caused it: an activity key, ``redemption:SEQ``, ``refund:ORDER:REFUND``, ``lot:SEQ`` or ``adjustment``.
+    cause: str = _text()
+    program_version: int = Field(sa_column=Column(Integer, nullable=False))
+    actor: str = _text()
+    note: str | None = _text(nullable=True)
+    #: The key of the command that wrote it; null where time did.
+    idempotency_key: str | None = _text(nullable=True)
+    digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class LotRow(SQLModel, table=True):
+    """A credit with what is left of it. ``lot_seq`` is the seq of the entry that created it."""
+
+    __tablename__ = "lots"
+    __table_args__ = (
+        CheckConstraint("remaining >= 0", name="remaining_not_negative"),
+        CheckConstraint("expired >= 0", name="expired_not_negative"),
+        CheckConstraint("remaining + expired <= points", name="remaining_within_points"),
+        Index("ix_lots_open", "customer_id", postgresql_where=text("remaining > 0")),
+        {"postgresql_with": {"fillfactor": "85"}},
+    )
+
+    customer_id: str = _customer_key()
+    lot_seq: int = _seq_key()
+    points: int = _points()
+    remaining: int = _points()
+    expired: int = _points(0)
+    available_at: datetime = _instant()
+    expires_at: datetime | None = _instant(nullable=True)
+    #: True where the account's ``inactive_at`` is this lot's expiry.
+    expires_on_inactivity: bool = Field(
+        sa_column=Column(Boolean, nullable=False, server_default=text("false"))
+    )
+
+
+class ConsumptionRow(SQLModel, table=True):
+    """Points that an entry took from a lot (positive) or put back (negative); lot 0 is the deficit."""
+
+    __tablename__ = "consumptions"
+    __table_args__ = (
+        CheckConstraint("points <> 0", name="points_not_zero"),
+        Index("ix_consumptions_debit", "customer_id", "debit_seq"),
+    )
+
+    customer_id: str = _customer_key()
+    entry_seq: int = _seq_key()
+    lot_seq: int = _seq_key()
+    #: The debit that the row belongs to: the entry itself, or the one that a credit undoes.
+    debit_seq: int = _seq_key()
+    points: int = _points()
+
+
+class RedemptionRow(SQLModel, table=True):
+    """A redemption or hold, from being placed to being resolved once."""
+
+    __tablename__ = "redemptions"
+    __table_args__ = (
+        CheckConstraint(_one_of("status", REDEMPTION_STATUSES), name="status_is_known"),
+        CheckConstraint("points > 0", name="points_positive"),
+        CheckConstraint("captured >= 0 AND captured <= points", name="captured_within_points"),
+        CheckConstraint("reinstated >= 0 AND reinstated <= captured", name="reinstated_within_captured"),
+        Index(
+            "ix_redemptions_order", "customer_id", "order_id", postgresql_where=text("order_id IS NOT NULL")
+        ),
+        Index("ix_redemptions_held", "customer_id", postgresql_where=text("status = 'held'")),
+        Index("ix_redemptions_due", "hold_expires_at", postgresql_where=text("status = 'held'")),
+    )
+
+    customer_id: str = _customer_key()
+    #: The seq of the entry that placed it (``redeem`` or ``hold``).
+    redemption_seq: int = _seq_key()
+    status: str = _text()
+    #: Points asked for; ``captured`` of them were spent, ``reinstated`` of those came back.
+    points: int = _points()
+    captured: int = _points(0)
+    reinstated: int = _points(0)
+    #: The entry whose consumptions hold the spent points: the ``redeem`` entry, null while held.
+    redeem_seq: int | None = Field(sa_column=Column(BigInteger, nullable=True))
+    value_minor: int = Field(sa_column=Column(BigInteger, nullable=False))
+    currency: str = _text()
+    order_id: str | None = _text(nullable=True)
+    program_version: int = Field(sa_column=Column(Integer, nullable=False))
+    hold_expires_at: datetime | None = _instant(nullable=True)
+    occurred_at: datetime = _instant()
+    resolved_at: datetime | None = _instant(nullable=True)
+
+
+class ReversalRow(SQLModel, table=True):
+    """One refund of one order: how much of it, and what that took back and gave back."""
+
+    __tablename__ = "reversals"
+    __table_args__ = (
+        CheckConstraint(
+            "amount_minor >= 0 AND clawed_back >= 0 AND written_off >= 0 AND reinstated >= 0",
+            name="not_negative",
+        ),
+    )
+
+    customer_id: str = _customer_key()
+    order_id: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    refund_id: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    reversal_seq: int = _points()
+    amount_minor: int = _points()
+    #: Refunded so far by line: ``{"line_id": amount_minor}`` of this refund.
+    lines: dict[str, int] = Field(sa_column=Column(JSONB, nullable=False))
+    #: What was taken back from each grant, in the order of the award's grants.
+    by_grant: list[int] = Field(sa_column=Column(JSONB, nullable=False))
+    is_full: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=text("false")))
+    clawed_back: int = _points()
+    #: Points that a clamped balance let the customer keep.
+    written_off: int = _points()
+    reinstated: int = _points()
+    occurred_at: datetime = _instant()
+    recorded_at: datetime = _instant()
+
+
+class ProgramVersionRow(SQLModel, table=True):
+    """One published version of the program document; appended, never edited."""
+
+    __tablename__ = "program_versions"
+    __table_args__ = (CheckConstraint("version >= 1", name="version_starts_at_one"),)
+
+    version: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    document: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    effective_from: datetime = _instant()
+    published_at: datetime = _instant()
+    published_by: str = _text()
+    note: str | None = _text(nullable=True)
+
+
+class ApiKeyRow(SQLModel, table=True):
+    """An API key, kept only as a hash."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (CheckConstraint("scope IN ('storefront', 'admin', 'readonly')", name="scope_is_known"),)
+
+    key_id: str = Field(sa_column=Column(String(32), primary_key=True))
+    name: str = _text()
+    scope: str = _text()
+    secret_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    created_at: datetime = _instant()
+    revoked_at: datetime | None = _instant(nullable=True)
+
+
+class JobRunRow(SQLModel, table=True):
+    """When each scheduled job last ran, and how it went."""
+
+    __tablename__ = "job_runs"
+
+    name: str = Field(sa_column=Column(Text, primary_key=True))
+    due_at: datetime = _instant()
+    started_at: datetime = _instant()
+    finished_at: datetime | None = _instant(nullable=True)
+    ok: bool | None = Field(sa_column=Column(Boolean, nullable=True))
+    detail: str | None = _text(nullable=True)
+
+
+#: Tables whose rows are never changed or removed; the database refuses UPDATE, DELETE and TRUNCATE on them.
+APPEND_ONLY = ("entries", "consumptions", "activities", "reversals", "commands", "program_versions")
