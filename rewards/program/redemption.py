@@ -1,0 +1,36 @@
+"""What points are worth and how many may be redeemed at once: plain facts, decided on elsewhere."""
+
+from rewards.program.document import RedemptionPolicy
+
+
+def value_minor(policy: RedemptionPolicy, points: int) -> int:
+    """Return what ``points`` are worth, in minor units, rounded down."""
+    return points * policy.value_minor // policy.points
+
+
+def is_below_minimum(policy: RedemptionPolicy, points: int) -> bool:
+    """Say whether ``points`` are fewer than can be redeemed at once."""
+    return points < policy.minimum_points
+
+
+def is_a_step(policy: RedemptionPolicy, points: int) -> bool:
+    """Say whether ``points`` are a multiple of the step."""
+    return points % policy.step_points == 0
+
+
+def max_points_for_order(policy: RedemptionPolicy, order_total_minor: int) -> int | None:
+    """Return the most points that may pay a part of an order, None for no limit.
+
+    The limit is on the points' exact worth, so that no points are spent on a fraction that pays nothing. It
+    is a multiple of the step; below the minimum it is 0, because nothing can be redeemed on the order then.
+    """
+    if policy.max_order_share_pct is None:
+        return None
+    share_minor = order_total_minor * policy.max_order_share_pct // 100
+    return redeemable(policy, share_minor * policy.points // policy.value_minor)
+
+
+def redeemable(policy: RedemptionPolicy, points: int) -> int:
+    """Return the most of ``points`` that the minimum and the step let redeem at once; 0 for none."""
+    whole_steps = points - points % policy.step_points
+    return whole_steps if whole_steps >= policy.minimum_points else 0
