@@ -1,0 +1,299 @@
+"""Commands: what a caller can ask the engine to do, as validated data.
+
+They are at once the bodies of the HTTP requests and the input of the decisions, so that there is one
+definition of each. Points are whole and positive, money is integer minor units, both at most 2**53 so that
+every JSON reader sees the same number. Instants carry an offset.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from rewards.core.money import known_currency
+from rewards.program.durations import parse_duration
+
+LARGEST = 2**53
+LONGEST_ID = 128
+EARLIEST_YEAR = 1970
+LONGEST_HOLD = timedelta(days=367)
+
+# NUL cannot be stored in PostgreSQL text, and control characters in an id are always a mistake.
+_ID_PATTERN = r"^[^\x00-\x1f\x7f]+$"
+_TEXT_PATTERN = r"^[^\x00]*$"
+
+ShopId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, pattern=_ID_PATTERN)]
+Points = Annotated[int, Field(ge=1, le=LARGEST)]
+AmountMinor = Annotated[int, Field(ge=0, le=LARGEST)]
+ShortText = Annotated[str, Field(max_length=255, pattern=_TEXT_PATTERN)]
+LongText = Annotated[str, Field(max_length=4_000, pattern=_TEXT_PATTERN)]
+
+
+def _check_currency(code: str) -> str:
+    if not known_currency(code):
+        raise ValueError("not an ISO 4217 currency code (write for example GBP)")
+    return code
+
+
+def _check_instant(instant: datetime) -> datetime:
+    if instant.year < EARLIEST_YEAR:
+        raise ValueError(f"lies before {EARLIEST_YEAR}")
+    return instant.astimezone(UTC)
+
+
+#: An instant in RFC 3339 form with its offset, kept in UTC.
+Instant = Annotated[AwareDatetime, AfterValidator(_check_instant)]
+Currency = Annotated[str, Field(min_length=3, max_length=3), AfterValidator(_check_currency)]
+AttributeValue = ShortText | Annotated[int, Field(ge=-LARGEST, le=LARGEST)] | float | bool | None
+Attributes = Annotated[
+    dict[Annotated[str, Field(max_length=64, pattern=_TEXT_PATTERN)], AttributeValue], Field(max_length=50)
+]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class Item(_Model):
+    """One line of an order."""
+
+    line_id: ShopId
+    sku: ShortText | None = None
+    category: ShortText | None = None
+    quantity: Annotated[int, Field(ge=1, le=10**9)] = 1
+    amount_minor: AmountMinor
+    """What the whole line costs, all its units together."""
+    attributes: Attributes = {}
+
+
+class Purchase(_Model):
+    """A completed order."""
+
+    type: Literal["purchase"]
+    order_id: ShopId
+    total_minor: AmountMinor
+    """What the customer paid: after discounts, with tax and shipping."""
+    currency: Currency
+    discount_minor: AmountMinor = 0
+    tax_minor: AmountMinor = 0
+    shipping_minor: AmountMinor = 0
+    items: Annotated[list[Item], Field(max_length=1_000)] = []
+    referral_code: ShortText | None = None
+    channel: ShortText | None = None
+    attributes: Attributes = {}
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "Purchase":
+        if self.tax_minor + self.shipping_minor > self.total_minor:
+            raise ValueError("tax_minor and shipping_minor are parts of total_minor and cannot exceed it")
+        if self.items and len({item.line_id for item in self.items}) != len(self.items):
+            raise ValueError("each line_id of an order must be unique")
+        return self
+
+    def key(self, idempotency_key: str) -> str:  # noqa: ARG002 - one signature for every activity
+        """Return the activity's unique name for its customer."""
+        return f"purchase:{self.order_id}"
+
+
+class Survey(_Model):
+    """A survey that a customer answered."""
+
+    type: Literal["survey"]
+    survey_id: ShopId
+    answers: Annotated[dict[ShortText, LongText | int | float | bool | None], Field(max_length=100)] = {}
+    comment: LongText | None = None
+    attributes: Attributes = {}
+
+    def key(self, idempotency_key: str) -> str:  # noqa: ARG002 - one signature for every activity
+        """Return the activity's unique name for its customer."""
+        return f"survey:{self.survey_id}"
+
+
+class Referral(_Model):
+    """A customer who brought another one."""
+
+    type: Literal["referral"]
+    referred_customer_id: ShopId
+    attributes: Attributes = {}
+
+    def key(self, idempotency_key: str) -> str:  # noqa: ARG002 - one signature for every activity
+        """Return the activity's unique name for its customer."""
+        return f"referral:{self.referred_customer_id}"
+
+
+class Review(_Model):
+    """A review of something that the shop sells."""
+
+    type: Literal["review"]
+    subject: ShopId
+    attributes: Attributes = {}
+
+    def key(self, idempotency_key: str) -> str:  # noqa: ARG002 - one signature for every activity
+        """Return the activity's unique name for its customer."""
+        return f"review:{self.subject}"
+
+
+class Signup(_Model):
+    """A customer who joined."""
+
+    type: Literal["signup"]
+    referral_code: ShortText | None = None
+    attributes: Attributes = {}
+
+    def key(self, idempotency_key: str) -> str:  # noqa: ARG002 - one signature for every activity
+        """Return the activity's unique name for its customer."""
+        return "signup"
+
+
+class Custom(_Model):
+    """Anything else; it may happen again, so each idempotency key names one occurrence."""
+
+    type: Literal["custom"]
+    name: ShopId
+    attributes: Attributes = {}
+
+    def key(self, idempotency_key: str) -> str:
+        """Return the activity's unique name for its customer."""
+        return f"custom:{self.name}:{idempotency_key}"
+
+
+Activity = Annotated[Purchase | Survey | Referral | Review | Signup | Custom, Field(discriminator="type")]
+
+
+class Award(_Model):
+    """Credit a customer for an activity; an unknown customer is created."""
+
+    customer_id: ShopId
+    occurred_at: Instant | None = None
+    """When it happened, by the shop's clock; now, unless given. It may lie in the past."""
+    activity: Activity
+
+
+class Record(Award):
+    """Keep an activity as a fact that earns nothing, such as history from before the program."""
+
+
+class Redeem(_Model):
+    """Spend points, at once or as a hold to capture later."""
+
+    customer_id: ShopId
+    points: Points | None = None
+    reward_id: ShopId | None = None
+    order_id: ShopId | None = None
+    order_total_minor: AmountMinor | None = None
+    """The order's total, needed where the program limits the share of an order that points may pay."""
+    hold: bool = False
+    hold_expires_in: Annotated[str, Field(max_length=32)] | None = None
+    """ISO 8601 duration after which the hold lapses; PT30M unless given."""
+
+    @model_validator(mode="after")
+    def _names_what_to_spend(self) -> "Redeem":
+        if (self.points is None) == (self.reward_id is None):
+            raise ValueError("give either points or reward_id")
+        if self.hold_expires_in is not None and not self.hold:
+            raise ValueError("hold_expires_in needs hold: true")
+        if self.hold_expires_in is not None:
+            lasts = parse_duration(self.hold_expires_in)
+            if not lasts or lasts.longest() > LONGEST_HOLD:
+                raise ValueError("hold_expires_in must be longer than nothing and at most a year")
+        return self
+
+
+class Capture(_Model):
+    """Spend a hold, whole or in part; the rest is released."""
+
+    redemption_id: Annotated[str, Field(max_length=720)]
+    points: Points | None = None
+
+
+class Void(_Model):
+    """Let a hold go; its points return to the lots they came from."""
+
+    redemption_id: Annotated[str, Field(max_length=720)]
+
+
+class ReverseRedemption(_Model):
+    """Take a captured redemption back; its points return to the lots they came from."""
+
+    redemption_id: Annotated[str, Field(max_length=720)]
+
+
+class RefundedLine(_Model):
+    """A line of an order that is refunded: whole, by units, or by amount."""
+
+    line_id: ShopId
+    quantity: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    amount_minor: AmountMinor | None = None
+
+    @model_validator(mode="after")
+    def _one_measure(self) -> "RefundedLine":
+        if self.quantity is not None and self.amount_minor is not None:
+            raise ValueError("give quantity or amount_minor, not both")
+        return self
+
+
+class Reverse(_Model):
+    """Refund an order, in full, by amount or by line."""
+
+    customer_id: ShopId
+    order_id: ShopId
+    refund_id: ShopId
+    occurred_at: Instant | None = None
+    amount_minor: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
+    items: Annotated[list[RefundedLine], Field(min_length=1, max_length=1_000)] | None = None
+    full: bool = False
+
+    @model_validator(mode="after")
+    def _one_extent(self) -> "Reverse":
+        if (self.amount_minor is not None) + (self.items is not None) + self.full != 1:
+            raise ValueError("give exactly one of amount_minor, items or full: true")
+        if self.items is not None and len({line.line_id for line in self.items}) != len(self.items):
+            raise ValueError("name each line_id once")
+        return self
+
+
+class Adjust(_Model):
+    """Credit or debit points by hand, with a reason."""
+
+    customer_id: ShopId
+    points: Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
+    reason: Annotated[str, Field(min_length=1, max_length=500, pattern=_TEXT_PATTERN)]
+    allow_negative: bool = False
+
+    @model_validator(mode="after")
+    def _moves_points(self) -> "Adjust":
+        if self.points == 0:
+            raise ValueError("points must not be 0")
+        return self
+
+
+class Return(_Model):
+    """A refund that names no order, as old exports have them: taken from the customer's latest orders."""
+
+    customer_id: ShopId
+    refund_id: ShopId
+    occurred_at: Instant
+    amount_minor: Annotated[int, Field(ge=1, le=LARGEST)]
+
+
+class Settle(_Model):
+    """Book what time alone has brought about for a customer; what the jobs submit."""
+
+    customer_id: ShopId
+
+
+Command = Award | Record | Redeem | Capture | Void | ReverseRedemption | Reverse | Adjust | Return | Settle
+
+#: The name under which each command is stored, and hashed with its input.
+KINDS: dict[type[Any], str] = {
+    Award: "award",
+    Record: "record",
+    Redeem: "redeem",
+    Capture: "capture",
+    Void: "void",
+    ReverseRedemption: "reverse-redemption",
+    Reverse: "reverse",
+    Adjust: "adjust",
+    Return: "return",
+    Settle: "settle",
+}

@@ -1,0 +1,45 @@
+"""The one function that every change of points goes through."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from rewards.core.errors import Refusal
+from rewards.decide import commands
+from rewards.decide.adjustment import adjust, settle
+from rewards.decide.award import award
+from rewards.decide.redemption import capture, redeem, reverse_redemption, void
+from rewards.decide.reversal import return_unmatched, reverse
+from rewards.decide.submission import Submission
+from rewards.ledger.state import CustomerState, Decision
+
+if TYPE_CHECKING:
+    from rewards.program.history import ProgramHistory
+
+_DECISIONS: dict[type[Any], Callable[..., Decision]] = {
+    commands.Award: award,
+    commands.Record: award,
+    commands.Redeem: redeem,
+    commands.Capture: capture,
+    commands.Void: void,
+    commands.ReverseRedemption: reverse_redemption,
+    commands.Reverse: reverse,
+    commands.Return: return_unmatched,
+    commands.Adjust: adjust,
+    commands.Settle: settle,
+}
+
+
+def decide(
+    state: CustomerState, submission: Submission, programs: "ProgramHistory", now: datetime
+) -> Decision:
+    """Decide one command: no clock, no database, no other effect, and ``state`` is left as it was.
+
+    Returns:
+        A decision with either an ``outcome`` and the rows and state that follow from it, or a ``refusal``.
+    """
+    command = submission.command
+    try:
+        return _DECISIONS[type(command)](state, submission, command, programs, now)
+    except Refusal as refusal:
+        return Decision(refusal=refusal)

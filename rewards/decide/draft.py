@@ -1,0 +1,394 @@
+"""The working copy that a decision is written on.
+
+A draft starts from a customer's state, never changes it, and keeps the ledger's laws while a decision adds to
+it: every entry extends the digest chain, every point that leaves or refills a lot has its consumption row,
+what is due by time is booked first, and a debt is paid by whatever credit comes next.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from rewards.core.errors import BalanceTooLarge
+from rewards.decide.commands import LARGEST
+from rewards.decide.submission import Submission
+from rewards.ledger.digest import canonical_form, chain
+from rewards.ledger.lots import is_expired, next_change, spending_order
+from rewards.ledger.state import (
+    Consumption,
+    CustomerState,
+    Decision,
+    Entry,
+    Lot,
+    RecordedActivity,
+    Redemption,
+    Reversal,
+)
+
+#: The lot number that stands for the deficit in consumptions.
+DEFICIT = 0
+
+
+class Draft:
+    """One customer's state, as one command changes it at ``now``."""
+
+    def __init__(
+        self, state: CustomerState, submission: Submission, now: datetime, program_version: int
+    ) -> None:
+        self.now = now
+        self.account = state.account.copy()
+        self.decision = Decision()
+        self.program_version = program_version
+        self._state = state
+        self._submission = submission
+        #: Lots created on an account whose other lots were not loaded.
+        self._fresh: list[Lot] = []
+        self._activities = dict(state.activities)
+        self._reversals = list(state.reversals)
+        self._lots: dict[int, Lot] | None = None
+        self._redemptions: dict[int, Redemption] = {}
+        self._consumed: dict[int, dict[int, int]] = {}
+        if state.lots is not None:
+            self._lots = {seq: lot.copy() for seq, lot in state.lots.items()}
+            self._redemptions = {seq: each.copy() for seq, each in state.redemptions.items()}
+            self._consumed = {seq: dict(by_lot) for seq, by_lot in state.consumed.items()}
+            self._book_due()
+
+    # -- what there is ---------------------------------------------------------------------------------
+
+    def lot(self, lot_seq: int) -> Lot | None:
+        """Return a lot by number, if it is among those at hand."""
+        return (self._lots or {}).get(lot_seq)
+
+    def redemption(self, redemption_seq: int) -> Redemption | None:
+        """Return a redemption by number, if it is among those at hand."""
+        return self._redemptions.get(redemption_seq)
+
+    def redemptions(self) -> list[Redemption]:
+        """Return the redemptions at hand, oldest first."""
+        return [self._redemptions[seq] for seq in sorted(self._redemptions)]
+
+    def reversals_of(self, order_id: str) -> list[Reversal]:
+        """Return the refunds of an order so far."""
+        return [each for each in self._reversals if each.order_id == order_id]
+
+    def spendable(self) -> list[Lot]:
+        """Return the lots that can pay a redemption now, in spending order."""
+        now = self.now
+        return [lot for lot in self._in_order(now) if lot.available_at <= now]
+
+    def open_lots(self, at: datetime | None = None) -> list[Lot]:
+        """Return all lots with points left (now unless given), available first, each part in spending order."""
+        at = at or self.now
+        return sorted(self._in_order(at), key=lambda lot: lot.available_at > at)
+
+    def available(self) -> int:
+        """Return the points that can be spent now."""
+        return sum(lot.remaining for lot in self.spendable())
+
+    def _in_order(self, at: datetime) -> list[Lot]:
+        inactive_at = self.account.inactive_at
+        live = (lot for lot in self._all_lots() if lot.remaining and not is_expired(lot, inactive_at, at))
+        return spending_order(live, inactive_at)
+
+    def _all_lots(self) -> Iterable[Lot]:
+        return self._fresh if self._lots is None else self._lots.values()
+
+    # -- what comes to be ------------------------------------------------------------------------------
+
+    def enter(
+        self,
+        kind: str,
+        points: int,
+        cause: str,
+        *,
+        occurred_at: datetime | None = None,
+        note: str | None = None,
+        program_version: int | None = None,
+        by_time: bool = False,
+    ) -> int:
+        """Append an entry of signed ``points`` and return its seq.
+
+        Raises:
+            BalanceTooLarge: the balance would leave the range that is exact everywhere.
+        """
+        account = self.account
+        seq = account.seq + 1
+        balance = account.balance + points
+        if not -LARGEST <= balance <= LARGEST:
+            raise BalanceTooLarge(
+                f"The balance would be {balance}; it can be at most {LARGEST} points either way."
+            )
+        if program_version is None:
+            program_version = self.program_version
+        if occurred_at is None:
+            occurred_at = self.now
+        actor = "time" if by_time else self._submission.actor
+        key = None if by_time else self._submission.idempotency_key
+        fields = (
+            account.customer_id,
+            seq,
+            kind,
+            points,
+            balance,
+            occurred_at,
+            self.now,
+            cause,
+            program_version,
+            actor,
+            note,
+            key,
+        )
+        digest = chain(account.digest, canonical_form(fields))
+        self.decision.entries.append(Entry(*fields, digest))
+        account.seq = seq
+        account.balance = balance
+        account.digest = digest
+        return seq
+
+    def add_lot(self, lot: Lot) -> None:
+        """Open a lot; its number is that of the credit entry just made."""
+        self.decision.new_lots.append(lot)
+        if self._lots is None:
+            self._fresh.append(lot)
+        else:
+            self._lots[lot.lot_seq] = lot
+
+    def take(self, points: int, lots: Iterable[Lot], entry_seq: int) -> int:
+        """Take up to ``points`` from ``lots`` in the order given, for debit ``entry_seq``; return what was taken."""
+        left = points
+        for lot in lots:
+            if left == 0:
+                break
+            part = min(left, lot.remaining)
+            if part:
+                self.move(lot, part, entry_seq, entry_seq)
+                left -= part
+        return points - left
+
+    def move(self, lot: Lot, points: int, entry_seq: int, debit_seq: int) -> None:
+        """Take ``points`` from a lot (or put back, when negative), with its consumption row."""
+        lot.remaining -= points
+        self._row(entry_seq, lot.lot_seq, debit_seq, points)
+        by_lot = self._consumed.setdefault(debit_seq, {})
+        by_lot[lot.lot_seq] = by_lot.get(lot.lot_seq, 0) + points
+        self._touch(lot)
+
+    def owe(self, points: int, entry_seq: int) -> None:
+        """Book the part of a debit that no lot covers as a deficit."""
+        if points:
+            self.account.deficit += points
+            self._row(entry_seq, DEFICIT, entry_seq, points)
+
+    def refill(self, debit_seq: int, entry_seq: int, points: int) -> None:
+        """Put ``points`` of a debit back into the lots that paid it, the last to be used first."""
+        by_lot = self._consumed.get(debit_seq, {})
+        payers = [self._lot_of(lot_seq) for lot_seq, net in by_lot.items() if net > 0]
+        left = points
+        for lot in reversed(spending_order(payers, self.account.inactive_at)):
+            part = min(left, by_lot[lot.lot_seq])
+            if part:
+                self.move(lot, -part, entry_seq, debit_seq)
+                left -= part
+        if left:
+            raise AssertionError(f"debit {debit_seq} has {left} points fewer than are to come back")
+
+    def payers(self, debit_seq: int) -> list[Lot]:
+        """Return the lots that a debit has been paid from, in spending order, empty and expired ones too."""
+        by_lot = self._consumed.get(debit_seq, {})
+        return spending_order((self._lot_of(seq) for seq in by_lot), self.account.inactive_at)
+
+    def place(self, redemption: Redemption) -> None:
+        """Add a new redemption."""
+        self._redemptions[redemption.redemption_seq] = redemption
+        self.decision.new_redemptions.append(redemption)
+
+    def change(self, redemption: Redemption) -> None:
+        """Mark a redemption of this draft as changed."""
+        if not any(redemption is new for new in self.decision.new_redemptions):
+            self.decision.changed_redemptions[redemption.redemption_seq] = redemption
+
+    def record(self, activity: RecordedActivity, body_json: str) -> None:
+        """Record an activity and what it was given."""
+        self._activities[activity.activity_key] = activity
+        self.decision.new_activity = (activity, body_json)
+
+    def reverse(self, reversal: Reversal) -> None:
+        """Record a refund."""
+        self._reversals.append(reversal)
+        self.decision.new_reversals.append(reversal)
+
+    def _lot_of(self, lot_seq: int) -> Lot:
+        lot = self.lot(lot_seq)
+        if lot is None:
+            raise AssertionError(f"lot {lot_seq} of a debit to undo was not loaded")
+        return lot
+
+    def _row(self, entry_seq: int, lot_seq: int, debit_seq: int, points: int) -> None:
+        """Add a consumption row, or to the one that the entry already has on that lot and debit."""
+        rows = self.decision.consumptions
+        for index in range(len(rows) - 1, -1, -1):
+            row = rows[index]
+            if row.entry_seq != entry_seq:
+                break
+            if row.lot_seq == lot_seq and row.debit_seq == debit_seq:
+                total = row.points + points
+                if total:
+                    rows[index] = Consumption(entry_seq, lot_seq, debit_seq, total)
+                else:
+                    del rows[index]
+                return
+        rows.append(Consumption(entry_seq, lot_seq, debit_seq, points))
+
+    def _touch(self, lot: Lot) -> None:
+        if not any(lot is new for new in self.decision.new_lots):
+            self.decision.changed_lots[lot.lot_seq] = lot
+
+    # -- what time does --------------------------------------------------------------------------------
+
+    def _book_due(self) -> None:
+        """Book the holds that lapsed and the lots that expired, in the order in which they did."""
+        lapsed = [each for each in self.redemptions() if self._has_lapsed(each)]
+        for hold in sorted(lapsed, key=lambda each: (each.hold_expires_at, each.redemption_seq)):
+            lapsed_at = hold.hold_expires_at
+            assert lapsed_at is not None
+            self.expire_lots(until=lapsed_at)
+            self.release(hold, "expired", at=lapsed_at, by_time=True)
+            # Points that come back after their lot's expiry are gone at that moment: a hold is no shelter.
+            self.expire_lots(until=lapsed_at, no_earlier_than=lapsed_at)
+            self.pay_debt(self.account.seq, at=lapsed_at)
+        self.expire_lots()
+
+    def _has_lapsed(self, redemption: Redemption) -> bool:
+        lapses_at = redemption.hold_expires_at
+        return redemption.status == "held" and lapses_at is not None and lapses_at <= self.now
+
+    def expire_lots(self, *, until: datetime | None = None, no_earlier_than: datetime | None = None) -> None:
+        """Book the expiry of every open lot whose time has come by ``until`` (now unless given)."""
+        at = self.now if until is None else until
+        inactive_at = self.account.inactive_at
+        due = [lot for lot in self._all_lots() if lot.remaining and is_expired(lot, inactive_at, at)]
+        for lot in spending_order(due, inactive_at):
+            expired_at = lot.expiry(inactive_at)
+            assert expired_at is not None
+            if no_earlier_than is not None:
+                expired_at = max(expired_at, no_earlier_than)
+            points = lot.remaining
+            seq = self.enter("expire", -points, f"lot:{lot.lot_seq}", occurred_at=expired_at, by_time=True)
+            lot.expired += points
+            self.move(lot, points, seq, seq)
+
+    def release(self, hold: Redemption, status: str, *, at: datetime, by_time: bool = False) -> int:
+        """Give a hold's points back to their lots and resolve it as ``status``; return the entry's seq."""
+        seq = self.enter(
+            "release",
+            hold.points,
+            f"redemption:{hold.redemption_seq}",
+            occurred_at=at,
+            program_version=hold.program_version,
+            by_time=by_time,
+        )
+        self.refill(hold.redemption_seq, seq, hold.points)
+        hold.status = status
+        hold.resolved_at = at
+        self.account.held -= hold.points
+        self.change(hold)
+        return seq
+
+    def pay_debt(self, credit_seq: int, *, at: datetime | None = None) -> None:
+        """Pay the deficit from the lots open at ``at`` (now unless given), on behalf of credit ``credit_seq``."""
+        if self.account.deficit == 0:
+            return
+        for lot in self.open_lots(at):
+            part = min(self.account.deficit, lot.remaining)
+            if part:
+                self.move(lot, part, credit_seq, credit_seq)
+                self.account.deficit -= part
+                self._row(credit_seq, DEFICIT, credit_seq, -part)
+
+    # -- the end ---------------------------------------------------------------------------------------
+
+    def be_active(self, occurred_at: datetime, deadline: Callable[[datetime], datetime] | None) -> None:
+        """Note an activity; points that die of inactivity live on until ``deadline(last activity)``.
+
+        Where today's program has no such deadline, points that were given one keep the period they had. The
+        deadline never moves to an earlier instant.
+        """
+        account = self.account
+        before = account.last_activity_at
+        last = occurred_at if before is None or occurred_at > before else before
+        account.last_activity_at = last
+        due_before = account.inactive_at
+        if deadline is not None:
+            account.inactive_at = deadline(last) if due_before is None else max(deadline(last), due_before)
+        elif due_before is not None and before is not None:
+            account.inactive_at = due_before + (last - before)
+
+    def close(self) -> Decision:
+        """Book what the command itself made due, pay debts, bring the account's cache up, and return the decision."""
+        account = self.account
+        if self._lots is None:
+            self._close_from_account()
+        else:
+            # What comes back to a lot that has expired meanwhile is gone as it arrives, not before.
+            self.expire_lots(
+                no_earlier_than=self.decision.entries[-1].occurred_at if self._refilled() else None
+            )
+            self.pay_debt(account.seq)
+            self._close_from_lots()
+        account.as_of = self.now
+        self.decision.after = CustomerState(
+            account,
+            True,
+            self._state.remembered,
+            self._activities,
+            self._lots,
+            self._redemptions,
+            self._reversals,
+            self._consumed,
+        )
+        return self.decision
+
+    def _refilled(self) -> bool:
+        return any(row.points < 0 and row.lot_seq != DEFICIT for row in self.decision.consumptions)
+
+    def _close_from_account(self) -> None:
+        """Bring the cache up by what was added: nothing else was due before ``next_change_at``."""
+        account = self.account
+        now = self.now
+        if not self._fresh:
+            return
+        inactive_at = account.inactive_at
+        if any(is_expired(lot, inactive_at, now) for lot in self._fresh):
+            self.expire_lots()
+        self.pay_debt(account.seq)
+        soonest = account.next_change_at
+        for lot in self._fresh:
+            if lot.available_at > now:
+                account.pending += lot.remaining
+            else:
+                account.available += lot.remaining
+        turns_at = next_change(self._fresh, inactive_at, now)
+        if turns_at is not None and (soonest is None or turns_at < soonest):
+            account.next_change_at = turns_at
+
+    def _close_from_lots(self) -> None:
+        account = self.account
+        now = self.now
+        available = pending = 0
+        for lot in self._all_lots():
+            if lot.available_at > now:
+                pending += lot.remaining
+            else:
+                available += lot.remaining
+        account.available = available
+        account.pending = pending
+        soonest = next_change(self._all_lots(), account.inactive_at, now)
+        for redemption in self._redemptions.values():
+            lapses_at = redemption.hold_expires_at
+            if (
+                redemption.status == "held"
+                and lapses_at is not None
+                and (soonest is None or lapses_at < soonest)
+            ):
+                soonest = lapses_at
+        account.next_change_at = soonest

@@ -1,0 +1,379 @@
+"""Reversal: a refund takes back exactly what the order was given, and gives back the points that paid for it.
+
+What is taken back follows the award's own grants, in proportion to the money refunded so far, rounded once per
+grant over all refunds together by the policy of the version that awarded it. So any number of partial refunds
+takes back no more than was given, and a fully refunded order leaves nothing of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from rewards.core import ids
+from rewards.core.errors import AlreadyReversed, LineNotFound, OrderNotFound, RefundExceedsOrder
+from rewards.core.money import format_minor
+from rewards.decide.award import balance, past_instant
+from rewards.decide.commands import RefundedLine, Return, Reverse
+from rewards.decide.draft import Draft
+from rewards.decide.redemption import reinstate
+from rewards.decide.submission import Submission
+from rewards.ledger.state import CustomerState, Decision, Grant, RecordedActivity, Redemption, Reversal
+from rewards.program.earning import divide
+
+if TYPE_CHECKING:
+    from rewards.program.document import ProgramDocument, Rounding
+    from rewards.program.history import ProgramHistory
+
+
+@dataclass(slots=True)
+class _Refund:
+    """How much of an order one refund takes, and how much of it all refunds take together."""
+
+    amount_minor: int
+    total_minor: int
+    refunded_after: int
+    lines: dict[str, int]
+    is_full: bool
+
+    def share(self, points: int, rounding: "Rounding") -> int:
+        """Return the part of ``points`` that belongs to all that is refunded so far."""
+        if self.is_full or self.refunded_after >= self.total_minor:
+            return points
+        return divide(points * self.refunded_after, self.total_minor, rounding)
+
+
+def reverse(
+    state: CustomerState, submission: Submission, command: Reverse, programs: "ProgramHistory", now: datetime
+) -> Decision:
+    """Decide a refund of an order.
+
+    Raises:
+        OrderNotFound: neither an award nor a captured redemption belongs to the order.
+        AlreadyReversed: this refund, or the whole order, was reversed before.
+        RefundExceedsOrder: it is larger than what is left.
+        LineNotFound: it names a line that the order does not have.
+        OccurredInFuture: it lies ahead.
+    """
+    occurred_at = past_instant(command.occurred_at, now)
+    draft = Draft(state, submission, now, programs.in_force(now).version)
+    earlier = draft.reversals_of(command.order_id)
+    if any(each.refund_id == command.refund_id for each in earlier):
+        raise AlreadyReversed(
+            f"Refund {command.refund_id} of order {command.order_id} was reversed before; it counts once.",
+            refund_id=command.refund_id,
+        )
+    activity = state.activities.get(f"purchase:{command.order_id}")
+    paid = [each for each in draft.redemptions() if each.order_id == command.order_id and each.captured]
+    if activity is None and not (paid and command.full):
+        raise OrderNotFound(
+            f"No award of order {command.order_id} is on record for this customer; award it first"
+            + (", or send full: true to give back the points that paid for it." if paid else ".")
+        )
+    refund = _extent(command, activity, earlier)
+    explanation = _book(draft, command, activity, paid, earlier, refund, occurred_at, programs)
+    decision = draft.close()
+    booked = decision.new_reversals[-1]
+    decision.outcome = {
+        "reversal_id": ids.encode(ids.REVERSAL, draft.account.customer_id, booked.reversal_seq),
+        "customer_id": draft.account.customer_id,
+        "order_id": command.order_id,
+        "refund_id": command.refund_id,
+        "amount_minor": booked.amount_minor,
+        "points_clawed_back": booked.clawed_back,
+        "points_written_off": booked.written_off,
+        "points_reinstated": booked.reinstated,
+        "explanation": explanation,
+        "balance": balance(draft.account),
+    }
+    return decision
+
+
+def return_unmatched(
+    state: CustomerState, submission: Submission, command: Return, programs: "ProgramHistory", now: datetime
+) -> Decision:
+    """Decide a refund that names no order: take it from the customer's orders before it.
+
+    The latest order whose open amount it equals, else the latest that covers it, else the latest ones backwards
+    until it is used up. What no order covers is reported as ``unmatched_minor``.
+
+    Raises:
+        AlreadyReversed: this refund was reversed before.
+        OrderNotFound: no earlier order has anything left to refund.
+        OccurredInFuture: it lies ahead.
+    """
+    occurred_at = past_instant(command.occurred_at, now)
+    draft = Draft(state, submission, now, programs.in_force(now).version)
+    if any(each.refund_id == command.refund_id for each in state.reversals):
+        raise AlreadyReversed(f"Refund {command.refund_id} was reversed before; it counts once.")
+    matched: list[dict[str, Any]] = []
+    left = command.amount_minor
+    for activity, part in _orders_for(state, draft, command.amount_minor, occurred_at):
+        order_id = activity.body["order_id"]
+        named = Reverse(
+            customer_id=command.customer_id, order_id=order_id, refund_id=command.refund_id, amount_minor=part
+        )
+        earlier = draft.reversals_of(order_id)
+        paid = [each for each in draft.redemptions() if each.order_id == order_id and each.captured]
+        refund = _extent(named, activity, earlier)
+        _book(draft, named, activity, paid, earlier, refund, occurred_at, programs)
+        matched.append({"order_id": order_id, "amount_minor": part})
+        left -= part
+    if not matched:
+        raise OrderNotFound(
+            f"Customer {command.customer_id} has no earlier order with an amount left to refund; "
+            "import the orders that the returns belong to first."
+        )
+    decision = draft.close()
+    decision.outcome = {
+        "customer_id": command.customer_id,
+        "refund_id": command.refund_id,
+        "matched": matched,
+        "unmatched_minor": left,
+        "points_clawed_back": sum(each.clawed_back for each in decision.new_reversals),
+        "points_reinstated": sum(each.reinstated for each in decision.new_reversals),
+        "balance": balance(draft.account),
+    }
+    return decision
+
+
+def _orders_for(
+    state: CustomerState, draft: Draft, amount_minor: int, occurred_at: datetime
+) -> list[tuple[RecordedActivity, int]]:
+    """Return the orders that a return is taken from, each with its part of the amount."""
+    candidates = []
+    for activity in state.activities.values():
+        if activity is None or activity.body.get("type") != "purchase" or activity.occurred_at > occurred_at:
+            continue
+        refunded = sum(each.amount_minor for each in draft.reversals_of(activity.body["order_id"]))
+        open_minor = activity.body["total_minor"] - refunded
+        if open_minor > 0:
+            candidates.append((activity, open_minor))
+    candidates.sort(key=lambda each: (each[0].occurred_at, each[0].award_seq), reverse=True)
+    equal = [activity for activity, open_minor in candidates if open_minor == amount_minor]
+    covering = [activity for activity, open_minor in candidates if open_minor > amount_minor]
+    if equal or covering:
+        return [((equal or covering)[0], amount_minor)]
+    parts = []
+    left = amount_minor
+    for activity, open_minor in candidates:
+        part = min(left, open_minor)
+        if part:
+            parts.append((activity, part))
+            left -= part
+    return parts
+
+
+def _extent(command: Reverse, activity: RecordedActivity | None, earlier: Sequence[Reversal]) -> _Refund:
+    """Work out how much of the order this refund takes.
+
+    Raises:
+        AlreadyReversed: nothing of it is left.
+        RefundExceedsOrder, LineNotFound: it does not fit the order.
+    """
+    total = 0 if activity is None else activity.body["total_minor"]
+    refunded = sum(each.amount_minor for each in earlier)
+    if any(each.is_full for each in earlier):
+        raise AlreadyReversed(f"Order {command.order_id} was refunded in full before.", remaining_minor=0)
+    left = total - refunded
+    lines: dict[str, int] = {}
+    if command.full:
+        return _Refund(left, total, total, lines, is_full=True)
+    if command.items is not None:
+        assert activity is not None
+        lines = _lines(command.items, activity, earlier)
+        amount = min(sum(_scaled(activity, lines).values()), left)
+    else:
+        assert command.amount_minor is not None
+        amount = command.amount_minor
+    if amount > left:
+        currency = "" if activity is None else activity.body["currency"]
+        raise RefundExceedsOrder(
+            f"{format_minor(amount, currency)} {currency} is more than the {format_minor(left, currency)} {currency} "
+            f"that is left of order {command.order_id}; refund at most that, or send full: true.",
+            remaining_minor=left,
+        )
+    return _Refund(amount, total, refunded + amount, lines, is_full=refunded + amount == total)
+
+
+def _lines(
+    items: Sequence[RefundedLine], activity: RecordedActivity, earlier: Sequence[Reversal]
+) -> dict[str, int]:
+    """Return the amount that the refund takes of each line that it names, in the order's own line amounts."""
+    by_id = {line["line_id"]: line for line in activity.body.get("items", ())}
+    taken: dict[str, int] = {}
+    for item in items:
+        line = by_id.get(item.line_id)
+        if line is None:
+            known = ", ".join(sorted(by_id)[:10]) or "none"
+            raise LineNotFound(f"The order has no line {item.line_id!r}; its lines: {known}.")
+        amount = line["amount_minor"]
+        left = amount - sum(each.lines.get(item.line_id, 0) for each in earlier)
+        if item.amount_minor is not None:
+            wanted = item.amount_minor
+        elif item.quantity is not None:
+            units = line.get("quantity", 1)
+            if item.quantity > units:
+                raise RefundExceedsOrder(f"Line {item.line_id!r} has {units} units, not {item.quantity}.")
+            wanted = divide(amount * item.quantity, units, "half_up")
+            # Units that do not divide evenly each round half up; the last to come back takes what is left.
+            if 0 < wanted - left < units:
+                wanted = left
+        else:
+            wanted = left
+        if wanted > left or (left == 0 and amount > 0):
+            raise RefundExceedsOrder(
+                f"{wanted} is more than the {left} minor units that are left of line {item.line_id!r}.",
+                line_id=item.line_id,
+                remaining_minor=left,
+            )
+        taken[item.line_id] = wanted
+    return taken
+
+
+def _scaled(activity: RecordedActivity, lines: dict[str, int]) -> dict[str, int]:
+    """Return the lines' amounts as parts of what was paid, where a discount made that less than their sum."""
+    body = activity.body
+    listed = sum(line["amount_minor"] for line in body.get("items", ()))
+    goods = body["total_minor"] - body.get("shipping_minor", 0)
+    if listed <= goods:
+        return lines
+    return {line_id: divide(amount * goods, listed, "half_up") for line_id, amount in lines.items()}
+
+
+def _book(
+    draft: Draft,
+    command: Reverse,
+    activity: RecordedActivity | None,
+    paid: Sequence[Redemption],
+    earlier: Sequence[Reversal],
+    refund: _Refund,
+    occurred_at: datetime,
+    programs: "ProgramHistory",
+) -> list[dict[str, Any]]:
+    """Write one refund onto the draft and return its explanation.
+
+    Points that paid for the order come back first, so that a customer who cannot be charged below zero is
+    charged from them; those whose lot has expired meanwhile are gone before anything is taken from them.
+    """
+    cause = f"refund:{command.order_id}:{command.refund_id}"
+    version = (
+        programs.in_force(occurred_at) if activity is None else programs.by_version(activity.program_version)
+    )
+    if activity is not None:
+        occurred_at = max(occurred_at, activity.occurred_at)
+    reinstated = _give_back(draft, paid, refund, version.document.refunds.rounding, cause, occurred_at)
+    if reinstated:
+        draft.expire_lots(no_earlier_than=occurred_at)
+        draft.pay_debt(draft.account.seq)
+    by_grant = [] if activity is None else _due_by_grant(activity, earlier, refund, version.document)
+    due = sum(by_grant)
+    seq, written_off = _claw_back(draft, activity, due, cause, occurred_at, version.version, version.document)
+    draft.reverse(
+        Reversal(
+            order_id=command.order_id,
+            refund_id=command.refund_id,
+            reversal_seq=seq,
+            amount_minor=refund.amount_minor,
+            lines=refund.lines,
+            by_grant=by_grant,
+            is_full=refund.is_full,
+            clawed_back=due - written_off,
+            written_off=written_off,
+            reinstated=reinstated,
+            occurred_at=occurred_at,
+        )
+    )
+    grants: Sequence[Grant] = () if activity is None else activity.grants
+    return _explanation(grants, by_grant, refund, written_off, reinstated, version.document.currency)
+
+
+def _give_back(
+    draft: Draft, paid: Sequence[Redemption], refund: _Refund, rounding: "Rounding", cause: str, at: datetime
+) -> int:
+    """Reinstate the points that paid for what is refunded; return how many."""
+    points = 0
+    for redemption in paid:
+        part = max(refund.share(redemption.captured, rounding) - redemption.reinstated, 0)
+        if part:
+            reinstate(draft, redemption, part, cause, at=max(at, redemption.occurred_at))
+            points += part
+    return points
+
+
+def _due_by_grant(
+    activity: RecordedActivity, earlier: Sequence[Reversal], refund: _Refund, document: "ProgramDocument"
+) -> list[int]:
+    """Return what this refund takes back of each grant: its share of all refunds, less what earlier ones took."""
+    due = []
+    for index, grant in enumerate(activity.grants):
+        taken = sum(each.by_grant[index] for each in earlier)
+        due.append(max(refund.share(grant.points, document.refunds.rounding) - taken, 0))
+    return due
+
+
+def _claw_back(
+    draft: Draft,
+    activity: RecordedActivity | None,
+    due: int,
+    cause: str,
+    at: datetime,
+    version: int,
+    document: "ProgramDocument",
+) -> tuple[int, int]:
+    """Take ``due`` points back; return the clawback's seq and the points that were written off.
+
+    First from the award's own lot; then its points that have expired, whose expiry is undone because they are
+    gone already; what was spent comes from the customer's other points, and then, by the program's policy, is
+    owed or written off.
+    """
+    own = None if activity is None else draft.lot(activity.award_seq)
+    from_own = min(due, own.remaining) if own else 0
+    from_expired = min(due - from_own, own.expired) if own else 0
+    if own and from_expired:
+        # An expiry cannot be undone before it came, even where the refund occurred before it.
+        undone_at = max(at, own.expires_at or at)
+        seq = draft.enter(
+            "unexpire", from_expired, f"lot:{own.lot_seq}", occurred_at=undone_at, program_version=version
+        )
+        draft.move(own, -from_expired, seq, seq)
+        own.expired -= from_expired
+    rest = due - from_own - from_expired
+    others = [lot for lot in draft.open_lots() if lot is not own]
+    owed = max(rest - sum(lot.remaining for lot in others), 0)
+    written_off = owed if document.points.negative_balance == "clamp" else 0
+    seq = draft.enter("clawback", written_off - due, cause, occurred_at=at, program_version=version)
+    if own:
+        draft.take(from_own + from_expired, [own], seq)
+    draft.take(rest, others, seq)
+    draft.owe(owed - written_off, seq)
+    return seq, written_off
+
+
+def _explanation(
+    grants: Sequence[Grant],
+    by_grant: Sequence[int],
+    refund: _Refund,
+    written_off: int,
+    reinstated: int,
+    currency: str,
+) -> list[dict[str, Any]]:
+    amount, total = (
+        f"{format_minor(each, currency)} {currency}" for each in (refund.amount_minor, refund.total_minor)
+    )
+    extent = "the whole order" if refund.amount_minor == refund.total_minor else f"{amount} of {total}"
+    explanation = [
+        {
+            "rule_id": grant.rule_id,
+            "points": -points,
+            "text": f"{points} of the {grant.points} points given as “{grant.text}” taken back for {extent}",
+        }
+        for grant, points in zip(grants, by_grant, strict=True)
+    ]
+    if written_off:
+        text = f"{written_off} of these points were spent and are written off: the balance does not go below zero"
+        explanation.append({"rule_id": None, "points": written_off, "text": text})
+    if reinstated:
+        text = f"{reinstated} points that paid for {extent} given back"
+        explanation.append({"rule_id": None, "points": reinstated, "text": text})
+    return explanation

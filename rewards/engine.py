@@ -1,0 +1,302 @@
+"""The engine: load, decide, write. The one path by which points change.
+
+A batch of commands is one transaction: the state of every customer that it touches is loaded with their accounts
+locked, each command is decided in order by :func:`rewards.decide.decide`, and all decisions are stored, in a
+number of statements that does not depend on the batch's size. A refused command is refused alone.
+"""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from pydantic_core import to_json
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from rewards.core.database import Database
+from rewards.core.errors import (
+    BusyError,
+    IdempotencyKeyReused,
+    Refusal,
+    SetupError,
+)
+from rewards.decide import Submission, decide
+from rewards.decide.commands import Adjust, Award, Redeem, Reverse, Settle
+from rewards.decide.needs import creates_customer, customer_of, needs_of, unknown_customer
+from rewards.ledger.load import load
+from rewards.ledger.state import CustomerState, Decision, Remembered
+from rewards.ledger.write import Batch, Claim, write
+from rewards.program.history import ProgramHistory
+from rewards.program.redemption import max_points_for_order, redeemable, value_minor
+from rewards.program.versions import HistoryCache
+
+_log = logging.getLogger(__name__)
+
+_CREATED = (Award, Redeem, Reverse, Adjust)
+_DEADLOCK, _SERIALIZATION_FAILURE = "40P01", "40001"
+_WAITS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a command's sender is told.
+
+    Attributes:
+        status: HTTP status: 201 or 200, 4xx for a refusal, 500 where the command could not be executed.
+        body: JSON text: the outcome, or a problem document.
+        replayed: True where the idempotency key had this answer before.
+    """
+
+    status: int
+    body: str
+    replayed: bool = False
+
+
+class Engine:
+    """Executes commands on a database. Safe to share between threads.
+
+    Args:
+        database: where the ledger is.
+        patience_seconds: for how long an unreachable or contended database is tried again.
+    """
+
+    def __init__(self, database: Database, *, patience_seconds: float = 20.0) -> None:
+        self._database = database
+        self._patience_seconds = patience_seconds
+        self._programs = HistoryCache()
+
+    def execute(self, submissions: Sequence[Submission], now: datetime) -> list[Answer]:
+        """Execute commands in order, as one transaction, and return an answer to each.
+
+        Where the database refuses the whole (which no refusal by a decision does), its halves are executed
+        apart until the one command that it cannot take is alone; that one is answered 500.
+
+        Raises:
+            BusyError: the database stayed unreachable or contended; nothing that was answered is lost, and the
+                same commands can be sent again under the same keys.
+        """
+        if not submissions:
+            return []
+        try:
+            return self._patiently(submissions, now)
+        except BusyError:
+            raise
+        except Exception:
+            if len(submissions) == 1:
+                _log.exception("a command could not be executed")
+                return [_INTERNAL_ERROR]
+            half = len(submissions) // 2
+            return self.execute(submissions[:half], now) + self.execute(submissions[half:], now)
+
+    def quote(self, command: Award, now: datetime) -> dict[str, Any]:
+        """Return what an award would be and what could then be redeemed on its order; writes nothing.
+
+        Raises:
+            Refusal: the award would be refused.
+        """
+        submission = Submission(command, "quote", "quote")
+        with self._database.engine.connect() as conn:
+            programs = self._programs.current(conn)
+            needs = needs_of([(command.customer_id, submission)])
+            # A quote has no key of its own, and shows the balance as time has left it.
+            needs.keys.clear()
+            state = load(conn, needs, now, lock=False)[command.customer_id]
+        decision = decide(state, submission, programs, now)
+        if decision.refusal is not None:
+            raise decision.refusal
+        assert decision.outcome is not None
+        award = {name: value for name, value in decision.outcome.items() if name != "award_id"}
+        return {"award": award, "redemption": _redeemable_now(command, state, programs, now)}
+
+    def _patiently(self, submissions: Sequence[Submission], now: datetime) -> list[Answer]:
+        """Run a batch, again after what passes: deadlocks, a customer created meanwhile, a lost connection."""
+        give_up_at = time.monotonic() + self._patience_seconds
+        for wait in _waits():
+            try:
+                return self._run(submissions, now)
+            except (DBAPIError, psycopg.Error, PoolTimeoutError) as error:
+                if not _passes(error):
+                    raise
+                if time.monotonic() + wait > give_up_at:
+                    raise BusyError("The database did not answer in time; try again.") from error
+                time.sleep(wait)
+                self._revive_if_lost(error)
+        raise AssertionError("waiting never ends by itself")
+
+    def _revive_if_lost(self, error: Exception) -> None:
+        if _is_lost(error):
+            try:
+                self._database.revive()
+            except SetupError:
+                _log.warning("the database could not be started again yet", exc_info=True)
+
+    def _run(self, submissions: Sequence[Submission], now: datetime) -> list[Answer]:
+        answers: list[Answer | None] = [None] * len(submissions)
+        owned: list[tuple[int, str, Submission]] = []
+        for index, submission in enumerate(submissions):
+            try:
+                owned.append((index, customer_of(submission), submission))
+            except Refusal as refusal:
+                answers[index] = _refused(refusal)
+        if owned:
+            with self._database.engine.begin() as conn:
+                self._execute(conn, owned, answers, now)
+        return [answer for answer in answers if answer is not None]
+
+    def _execute(
+        self,
+        conn: Connection,
+        owned: list[tuple[int, str, Submission]],
+        answers: list[Answer | None],
+        now: datetime,
+    ) -> None:
+        programs = self._programs.current(conn)
+        states = load(conn, needs_of((owner, each) for _, owner, each in owned), now, lock=True)
+        batch = Batch()
+        for index, customer_id, submission in owned:
+            state = states[customer_id]
+            answers[index], after = _decide_one(state, customer_id, submission, programs, now, batch)
+            if after is not None:
+                states[customer_id] = after
+        write(conn, batch, now)
+
+
+def _decide_one(
+    state: CustomerState,
+    customer_id: str,
+    submission: Submission,
+    programs: ProgramHistory,
+    now: datetime,
+    batch: Batch,
+) -> tuple[Answer, CustomerState | None]:
+    """Decide one command onto the batch; return its answer, and the state after it where that changed."""
+    key = submission.idempotency_key
+    input_hash = b"" if key is None else submission.input_hash()
+    if key is not None:
+        remembered = state.remembered.get(key)
+        if remembered is not None:
+            return _replayed(remembered, input_hash, key), None
+    if not state.exists and not creates_customer(submission):
+        return _refused(unknown_customer(submission, customer_id)), None
+    decision = decide(state, submission, programs, now)
+    if decision.refusal is not None:
+        answer = _refused(decision.refusal)
+        if key is not None and submission.remember_refusal and state.exists:
+            _claim(batch, state, customer_id, submission, key, input_hash, answer)
+        return answer, None
+    answer = _accepted(submission, decision)
+    batch.add(customer_id, decision, is_new=not state.exists)
+    if key is not None:
+        _claim(batch, state, customer_id, submission, key, input_hash, answer)
+    return answer, decision.after
+
+
+def _claim(
+    batch: Batch,
+    state: CustomerState,
+    customer_id: str,
+    submission: Submission,
+    key: str,
+    input_hash: bytes,
+    answer: Answer,
+) -> None:
+    # The same dictionary goes on into the state after, so that a repeat within this batch finds it too.
+    state.remembered[key] = Remembered(input_hash, answer.status, answer.body)
+    batch.claims.append(Claim(customer_id, key, submission.kind, input_hash, answer.status, answer.body))
+
+
+def _replayed(remembered: Remembered, input_hash: bytes, key: str) -> Answer:
+    if remembered.input_hash != input_hash:
+        return _refused(
+            IdempotencyKeyReused(
+                f"The idempotency key {key!r} was used for another request of this customer; "
+                "send a new key with a new request."
+            )
+        )
+    return Answer(remembered.status, remembered.answer, replayed=True)
+
+
+def _accepted(submission: Submission, decision: Decision) -> Answer:
+    status = 201 if isinstance(submission.command, _CREATED) else 200
+    return Answer(status, to_json(decision.outcome).decode())
+
+
+def _refused(refusal: Refusal) -> Answer:
+    return Answer(refusal.status, to_json(refusal.problem()).decode())
+
+
+def _redeemable_now(
+    command: Award, state: CustomerState, programs: ProgramHistory, now: datetime
+) -> dict[str, Any]:
+    """Return the points that can be redeemed now, before the award, on the award's order."""
+    document = programs.in_force(now).document
+    policy = document.redemption
+    settled = decide(state, Submission(Settle(customer_id=command.customer_id), None, "quote"), programs, now)
+    assert settled.after is not None
+    available = settled.after.account.available
+    most = available
+    total_minor = getattr(command.activity, "total_minor", None)
+    if total_minor is not None:
+        limit = max_points_for_order(policy, total_minor)
+        most = available if limit is None else min(available, limit)
+    points = redeemable(policy, most)
+    return {
+        "available": available,
+        "minimum_points": policy.minimum_points,
+        "step_points": policy.step_points,
+        "max_points": points,
+        "max_value_minor": value_minor(policy, points),
+        "currency": document.currency,
+    }
+
+
+def _waits() -> Iterator[float]:
+    yield from _WAITS
+    while True:
+        yield _WAITS[-1]
+
+
+def _passes(error: Exception) -> bool:
+    """Tell whether an error is one that passes by itself, so that the same batch may succeed next time."""
+    if isinstance(error, PoolTimeoutError):
+        return True
+    cause = _driver_error(error)
+    if isinstance(cause, psycopg.errors.UniqueViolation):
+        # Two batches created the same customer; the second finds it there when it loads again.
+        return cause.diag.constraint_name == "pk_accounts"
+    return _is_lost(error) or getattr(cause, "sqlstate", None) in (_DEADLOCK, _SERIALIZATION_FAILURE)
+
+
+def _is_lost(error: Exception) -> bool:
+    """Tell whether the connection is gone, or the server is going down or coming up."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    cause = _driver_error(error)
+    state = getattr(cause, "sqlstate", None)
+    if isinstance(cause, psycopg.OperationalError) and state is None:
+        return True
+    return state is not None and state.startswith(("57P", "08"))
+
+
+def _driver_error(error: Exception) -> object:
+    # COPY goes to the driver directly, so its errors come unwrapped.
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+_INTERNAL_ERROR = Answer(
+    500,
+    to_json(
+        {
+            "type": "urn:rewards:problem:internal-error",
+            "title": "The command could not be executed",
+            "status": 500,
+            "code": "internal-error",
+            "detail": "Nothing changed. Try again under the same idempotency key; if it persists, tell the operator.",
+        }
+    ).decode(),
+)

@@ -1,0 +1,216 @@
+"""Load: bring the state of every customer that a batch touches, in a number of statements that no batch changes.
+
+:func:`lock_accounts` is the one place that takes row locks: in the order of the customers' ids, so that two
+batches never wait for each other in a circle.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, TextClause, text
+
+from rewards.ledger.arrays import int_array, text_array
+from rewards.ledger.needs import Needs
+from rewards.ledger.state import (
+    Account,
+    CustomerState,
+    Grant,
+    Lot,
+    RecordedActivity,
+    Redemption,
+    Remembered,
+    Reversal,
+)
+
+_ACCOUNTS = """
+SELECT customer_id, seq, balance, available, pending, held, deficit, digest, as_of, next_change_at,
+       last_activity_at, inactive_at
+FROM accounts WHERE customer_id = ANY(CAST(:customers AS text[])) ORDER BY customer_id"""
+_READ_ACCOUNTS = text(_ACCOUNTS)
+_LOCK_ACCOUNTS = text(_ACCOUNTS + " FOR NO KEY UPDATE")
+
+_KEYS = text("""
+SELECT c.customer_id, c.idempotency_key, c.input_hash, c.status, c.answer
+FROM unnest(CAST(:customers AS text[]), CAST(:names AS text[])) AS k (customer_id, name)
+JOIN commands AS c ON c.customer_id = k.customer_id AND c.idempotency_key = k.name""")
+
+_KNOWN = text("""
+SELECT a.customer_id, a.activity_key
+FROM unnest(CAST(:customers AS text[]), CAST(:names AS text[])) AS k (customer_id, name)
+JOIN activities AS a ON a.customer_id = k.customer_id AND a.activity_key = k.name""")
+
+_ACTIVITIES = text("""
+SELECT a.customer_id, a.activity_key, a.award_seq, a.points, a.program_version, a.occurred_at, a.body, a.grants
+FROM unnest(CAST(:customers AS text[]), CAST(:names AS text[])) AS k (customer_id, name)
+JOIN activities AS a ON a.customer_id = k.customer_id AND a.activity_key = k.name
+UNION ALL
+SELECT a.customer_id, a.activity_key, a.award_seq, a.points, a.program_version, a.occurred_at, a.body, a.grants
+FROM activities AS a
+WHERE a.customer_id = ANY(CAST(:all_orders AS text[])) AND a.activity_key >= 'purchase:' AND a.activity_key < 'purchase;'
+""")
+
+_REVERSALS = text("""
+SELECT r.customer_id, r.order_id, r.refund_id, r.reversal_seq, r.amount_minor, r.lines, r.by_grant, r.is_full,
+       r.clawed_back, r.written_off, r.reinstated, r.occurred_at
+FROM unnest(CAST(:customers AS text[]), CAST(:names AS text[])) AS k (customer_id, name)
+JOIN reversals AS r ON r.customer_id = k.customer_id AND r.order_id = k.name
+UNION ALL
+SELECT r.customer_id, r.order_id, r.refund_id, r.reversal_seq, r.amount_minor, r.lines, r.by_grant, r.is_full,
+       r.clawed_back, r.written_off, r.reinstated, r.occurred_at
+FROM reversals AS r WHERE r.customer_id = ANY(CAST(:all_orders AS text[]))
+ORDER BY 1, 4""")
+
+_REDEMPTION_COLUMNS = """r.customer_id, r.redemption_seq, r.status, r.points, r.captured, r.reinstated, r.redeem_seq,
+       r.value_minor, r.currency, r.order_id, r.program_version, r.hold_expires_at, r.occurred_at, r.resolved_at"""
+# UNION rather than OR, so that each arm walks its own index.
+_REDEMPTIONS = text(f"""
+SELECT {_REDEMPTION_COLUMNS} FROM redemptions AS r
+WHERE r.customer_id = ANY(CAST(:with_lots AS text[])) AND r.status = 'held'
+UNION
+SELECT {_REDEMPTION_COLUMNS}
+FROM unnest(CAST(:customers AS text[]), CAST(:numbers AS bigint[])) AS k (customer_id, number)
+JOIN redemptions AS r ON r.customer_id = k.customer_id AND r.redemption_seq = k.number
+UNION
+SELECT {_REDEMPTION_COLUMNS}
+FROM unnest(CAST(:order_customers AS text[]), CAST(:orders AS text[])) AS k (customer_id, name)
+JOIN redemptions AS r ON r.customer_id = k.customer_id AND r.order_id = k.name
+UNION
+SELECT {_REDEMPTION_COLUMNS} FROM redemptions AS r
+WHERE r.customer_id = ANY(CAST(:all_orders AS text[])) AND r.order_id IS NOT NULL
+""")  # noqa: S608 - the only thing put in is the constant above
+
+_CONSUMED = text("""
+SELECT c.customer_id, c.debit_seq, c.lot_seq, CAST(sum(c.points) AS bigint)
+FROM unnest(CAST(:customers AS text[]), CAST(:debits AS bigint[])) AS k (customer_id, debit)
+JOIN consumptions AS c ON c.customer_id = k.customer_id AND c.debit_seq = k.debit
+WHERE c.lot_seq > 0
+GROUP BY c.customer_id, c.debit_seq, c.lot_seq""")
+
+_LOT_COLUMNS = """l.customer_id, l.lot_seq, l.points, l.remaining, l.expired, l.available_at, l.expires_at,
+       l.expires_on_inactivity"""
+_LOTS = text(f"""
+SELECT {_LOT_COLUMNS} FROM lots AS l
+WHERE l.customer_id = ANY(CAST(:with_lots AS text[])) AND l.remaining > 0
+UNION
+SELECT {_LOT_COLUMNS}
+FROM unnest(CAST(:customers AS text[]), CAST(:numbers AS bigint[])) AS k (customer_id, number)
+JOIN lots AS l ON l.customer_id = k.customer_id AND l.lot_seq = k.number
+ORDER BY 1, 2""")  # noqa: S608 - the only thing put in is the constant above
+
+
+def load(conn: Connection, needs: Needs, now: datetime, *, lock: bool) -> dict[str, CustomerState]:
+    """Return the state of each customer in ``needs``; one who is not there yet gets a new account's.
+
+    Lots and holds are brought along for every customer to whom time has something due at ``now``, whatever the
+    commands.
+    """
+    states = {
+        customer_id: CustomerState(Account(customer_id), exists=False) for customer_id in needs.customers
+    }
+    with_lots = set(needs.with_lots)
+    for row in (
+        lock_accounts(conn, needs.customers) if lock else _accounts(conn, _READ_ACCOUNTS, needs.customers)
+    ):
+        account = Account(*row)
+        states[account.customer_id] = CustomerState(account)
+        if account.next_change_at is not None and account.next_change_at <= now:
+            with_lots.add(account.customer_id)
+    for row in _by_pairs(conn, _KEYS, needs.keys):
+        states[row.customer_id].remembered[row.idempotency_key] = Remembered(
+            row.input_hash, row.status, row.answer
+        )
+    for row in _by_pairs(conn, _KNOWN, needs.known - needs.activities):
+        states[row.customer_id].activities[row.activity_key] = None
+    if needs.activities or needs.all_orders:
+        _load_orders(conn, needs, states)
+    if with_lots:
+        _load_lots(conn, needs, with_lots, states)
+    return states
+
+
+def lock_accounts(conn: Connection, customers: Iterable[str]) -> Sequence[Row[Any]]:
+    """Lock the accounts of ``customers`` in id order and return their rows; the only place that locks rows."""
+    return _accounts(conn, _LOCK_ACCOUNTS, customers)
+
+
+def _accounts(conn: Connection, statement: TextClause, customers: Iterable[str]) -> Sequence[Row[Any]]:
+    return conn.execute(statement, {"customers": text_array(sorted(customers))}).all()
+
+
+def _by_pairs(
+    conn: Connection, statement: TextClause, pairs: Collection[tuple[str, str]]
+) -> Sequence[Row[Any]]:
+    if not pairs:
+        return ()
+    return conn.execute(statement, _pairs(pairs)).all()
+
+
+def _pairs(pairs: Collection[tuple[str, str]]) -> dict[str, str]:
+    return {
+        "customers": text_array([pair[0] for pair in pairs]),
+        "names": text_array([pair[1] for pair in pairs]),
+    }
+
+
+def _load_orders(conn: Connection, needs: Needs, states: dict[str, CustomerState]) -> None:
+    all_orders = {"all_orders": text_array(needs.all_orders)}
+    for row in conn.execute(_ACTIVITIES, _pairs(needs.activities) | all_orders):
+        states[row.customer_id].activities[row.activity_key] = RecordedActivity(
+            row.activity_key,
+            row.award_seq,
+            row.points,
+            row.program_version,
+            row.occurred_at,
+            row.body,
+            [Grant(**grant) for grant in row.grants],
+        )
+    if needs.orders or needs.all_orders:
+        for customer_id, *columns in conn.execute(_REVERSALS, _pairs(needs.orders) | all_orders):
+            reversal = Reversal(*columns)
+            known = states[customer_id].reversals
+            # An order that is asked for by name and by "all of them" comes twice.
+            if not any(each.reversal_seq == reversal.reversal_seq for each in known):
+                known.append(reversal)
+
+
+def _load_lots(conn: Connection, needs: Needs, with_lots: set[str], states: dict[str, CustomerState]) -> None:
+    """Load redemptions, then what their debits used up, then the lots that are open or may be refilled."""
+    debits: set[tuple[str, int]] = set()
+    numbers: set[tuple[str, int]] = set()
+    parameters = {
+        "with_lots": text_array(with_lots),
+        "customers": text_array([pair[0] for pair in needs.redemptions]),
+        "numbers": int_array(pair[1] for pair in needs.redemptions),
+        "order_customers": text_array([pair[0] for pair in needs.orders]),
+        "orders": text_array([pair[1] for pair in needs.orders]),
+        "all_orders": text_array(needs.all_orders),
+    }
+    for customer_id, *columns in conn.execute(_REDEMPTIONS, parameters):
+        redemption = Redemption(*columns)
+        states[customer_id].redemptions[redemption.redemption_seq] = redemption
+        debits.add((customer_id, redemption.debit_seq))
+    if debits:
+        parameters = {
+            "customers": text_array([pair[0] for pair in debits]),
+            "debits": int_array(pair[1] for pair in debits),
+        }
+        for customer_id, debit_seq, lot_seq, points in conn.execute(_CONSUMED, parameters):
+            states[customer_id].consumed.setdefault(debit_seq, {})[lot_seq] = points
+            numbers.add((customer_id, lot_seq))
+    for customer_id in with_lots:
+        state = states[customer_id]
+        state.lots = {}
+        numbers.update(
+            (customer_id, each.award_seq) for each in state.activities.values() if each is not None
+        )
+    parameters = {
+        "with_lots": text_array(with_lots),
+        "customers": text_array([pair[0] for pair in numbers]),
+        "numbers": int_array(pair[1] for pair in numbers),
+    }
+    for customer_id, *columns in conn.execute(_LOTS, parameters):
+        lot = Lot(*columns)
+        lots = states[customer_id].lots
+        assert lots is not None
+        lots[lot.lot_seq] = lot

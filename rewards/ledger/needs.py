@@ -1,0 +1,30 @@
+"""What must be loaded before a batch of commands can be decided: names of rows, no database."""
+
+from dataclasses import dataclass, field
+
+Pair = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Needs:
+    """Rows that a batch's decisions read, by table, as ``(customer_id, …)``.
+
+    Attributes:
+        customers: whose accounts are read, and locked when the decisions will be written.
+        keys: idempotency keys that may have been claimed.
+        known: activities of which only the existence matters.
+        activities: activities whose content matters.
+        with_lots: customers whose open lots and holds are needed whatever is due.
+        redemptions: redemptions by number.
+        orders: orders whose redemptions and refunds matter.
+        all_orders: customers all of whose purchases and refunds matter.
+    """
+
+    customers: set[str] = field(default_factory=set)
+    keys: list[Pair] = field(default_factory=list)
+    known: set[Pair] = field(default_factory=set)
+    activities: set[Pair] = field(default_factory=set)
+    with_lots: set[str] = field(default_factory=set)
+    redemptions: set[tuple[str, int]] = field(default_factory=set)
+    orders: set[Pair] = field(default_factory=set)
+    all_orders: set[str] = field(default_factory=set)

@@ -1,0 +1,232 @@
+"""What a decision is made from and what it makes: plain data, no database.
+
+A :class:`CustomerState` is what was loaded about one customer; a :class:`Decision` says what comes to be.
+Points are integers, money is integer minor units, instants are in UTC.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from rewards.core.errors import Refusal
+from rewards.ledger.digest import FIRST
+
+
+@dataclass(slots=True)
+class Account:
+    """The account row; balances are true at ``as_of`` and until ``next_change_at``."""
+
+    customer_id: str
+    seq: int = 0
+    balance: int = 0
+    available: int = 0
+    pending: int = 0
+    held: int = 0
+    deficit: int = 0
+    digest: bytes = FIRST
+    as_of: datetime | None = None
+    next_change_at: datetime | None = None
+    last_activity_at: datetime | None = None
+    inactive_at: datetime | None = None
+
+    def copy(self) -> "Account":
+        """Return an independent copy."""
+        return Account(
+            self.customer_id,
+            self.seq,
+            self.balance,
+            self.available,
+            self.pending,
+            self.held,
+            self.deficit,
+            self.digest,
+            self.as_of,
+            self.next_change_at,
+            self.last_activity_at,
+            self.inactive_at,
+        )
+
+
+@dataclass(slots=True)
+class Lot:
+    """A credit and what is left of it; ``expired`` is what time took from it."""
+
+    lot_seq: int
+    points: int
+    remaining: int
+    expired: int
+    available_at: datetime
+    expires_at: datetime | None
+    expires_on_inactivity: bool
+
+    def copy(self) -> "Lot":
+        """Return an independent copy."""
+        return Lot(
+            self.lot_seq,
+            self.points,
+            self.remaining,
+            self.expired,
+            self.available_at,
+            self.expires_at,
+            self.expires_on_inactivity,
+        )
+
+    def expiry(self, inactive_at: datetime | None) -> datetime | None:
+        """Return when the lot expires, given the account's inactivity deadline; None is never."""
+        return inactive_at if self.expires_on_inactivity else self.expires_at
+
+
+class Entry(NamedTuple):
+    """One entry of the ledger, as stored."""
+
+    customer_id: str
+    seq: int
+    kind: str
+    points: int
+    balance_after: int
+    occurred_at: datetime
+    recorded_at: datetime
+    cause: str
+    program_version: int
+    actor: str
+    note: str | None
+    idempotency_key: str | None
+    digest: bytes
+
+
+@dataclass(slots=True)
+class Grant:
+    """What one rule gave. ``points`` may be 0: the rule applied, but the amount was too small."""
+
+    rule_id: str
+    #: The order's line that it was given for; None where it was given for the activity as a whole.
+    line_id: str | None
+    points: int
+    #: The money that it was computed on, in minor units of the program's currency; 0 where none was.
+    base_minor: int
+    text: str
+
+
+class Consumption(NamedTuple):
+    """Points that ``entry_seq`` took from a lot (positive) or put back (negative); lot 0 is the deficit."""
+
+    entry_seq: int
+    lot_seq: int
+    debit_seq: int
+    points: int
+
+
+@dataclass(slots=True)
+class Redemption:
+    """A redemption or hold."""
+
+    redemption_seq: int
+    status: str
+    points: int
+    captured: int
+    reinstated: int
+    redeem_seq: int | None
+    value_minor: int
+    currency: str
+    order_id: str | None
+    program_version: int
+    hold_expires_at: datetime | None
+    occurred_at: datetime
+    resolved_at: datetime | None
+
+    def copy(self) -> "Redemption":
+        """Return an independent copy."""
+        return Redemption(
+            self.redemption_seq,
+            self.status,
+            self.points,
+            self.captured,
+            self.reinstated,
+            self.redeem_seq,
+            self.value_minor,
+            self.currency,
+            self.order_id,
+            self.program_version,
+            self.hold_expires_at,
+            self.occurred_at,
+            self.resolved_at,
+        )
+
+    @property
+    def debit_seq(self) -> int:
+        """The entry whose consumptions hold the points: the capture's once captured, else the hold's."""
+        return self.redemption_seq if self.redeem_seq is None else self.redeem_seq
+
+
+@dataclass(slots=True)
+class RecordedActivity:
+    """An activity that was recorded, and what it was given. Only a reversal needs more than that it exists."""
+
+    activity_key: str
+    award_seq: int
+    points: int
+    program_version: int
+    occurred_at: datetime
+    body: dict[str, Any]
+    grants: list[Grant]
+
+
+@dataclass(slots=True)
+class Reversal:
+    """One refund of one order."""
+
+    order_id: str
+    refund_id: str
+    reversal_seq: int
+    amount_minor: int
+    lines: dict[str, int]
+    by_grant: list[int]
+    is_full: bool
+    clawed_back: int
+    written_off: int
+    reinstated: int
+    occurred_at: datetime
+
+
+class Remembered(NamedTuple):
+    """The answer that an idempotency key gave."""
+
+    input_hash: bytes
+    status: int
+    answer: str
+
+
+@dataclass(slots=True)
+class CustomerState:
+    """Everything about one customer that the batch's commands need.
+
+    ``lots`` is None where no command needs them: an award onto an account where nothing is due can be decided
+    from the account alone. When loaded they are all open lots, and those that a reversal may refill.
+    """
+
+    account: Account
+    exists: bool = True
+    remembered: dict[str, Remembered] = field(default_factory=dict)
+    activities: dict[str, RecordedActivity | None] = field(default_factory=dict)
+    lots: dict[int, Lot] | None = None
+    redemptions: dict[int, Redemption] = field(default_factory=dict)
+    reversals: list[Reversal] = field(default_factory=list)
+    #: Net points by lot of the debits that a command may undo: ``{debit_seq: {lot_seq: points}}``.
+    consumed: dict[int, dict[int, int]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Decision:
+    """What one command brings about: rows to store, the state after, and what the caller is told."""
+
+    outcome: dict[str, Any] | None = None
+    refusal: Refusal | None = None
+    after: CustomerState | None = None
+    entries: list[Entry] = field(default_factory=list)
+    new_lots: list[Lot] = field(default_factory=list)
+    changed_lots: dict[int, Lot] = field(default_factory=dict)
+    consumptions: list[Consumption] = field(default_factory=list)
+    new_redemptions: list[Redemption] = field(default_factory=list)
+    changed_redemptions: dict[int, Redemption] = field(default_factory=dict)
+    new_activity: tuple[RecordedActivity, str] | None = None
+    new_reversals: list[Reversal] = field(default_factory=list)

@@ -1,0 +1,360 @@
+"""Verification: do the stored rows keep the ledger's laws?
+
+Everything that the account row, the lots and the redemptions say is worked out again from the append-only
+entries and consumptions, and every entry's digest from the one before it. The whole is read in one snapshot, a
+few hundred customers at a time, so memory does not grow with the ledger.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import chain as chained
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from rewards.ledger.arrays import text_array
+from rewards.ledger.digest import COVERED, FIRST, canonical_form, chain
+
+_covered = attrgetter(*COVERED)
+_CUSTOMERS_AT_ONCE = 400
+#: More breaks than this are counted but not listed: a list that long tells an operator nothing.
+_MOST_LISTED = 1_000
+
+
+@dataclass(slots=True)
+class Break:
+    """One place where stored data break an invariant. ``seq`` is the entry's or lot's number, where there is one."""
+
+    invariant: str
+    customer_id: str
+    seq: int | None
+    detail: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What a verification found."""
+
+    customers: int = 0
+    entries: int = 0
+    breaks: list[Break] = field(default_factory=list)
+    breaks_not_listed: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything holds."""
+        return not self.breaks
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report in the contract's shape."""
+        return {
+            "ok": self.ok,
+            "customers": self.customers,
+            "entries": self.entries,
+            "breaks": [asdict(each) for each in self.breaks],
+            **({"breaks_not_listed": self.breaks_not_listed} if self.breaks_not_listed else {}),
+        }
+
+
+@dataclass(slots=True)
+class _History:
+    """All stored rows of one customer."""
+
+    account: Row[Any] | None = None
+    entries: list[Row[Any]] = field(default_factory=list)
+    lots: dict[int, Row[Any]] = field(default_factory=dict)
+    consumptions: list[Row[Any]] = field(default_factory=list)
+    redemptions: list[Row[Any]] = field(default_factory=list)
+    reversals: list[Row[Any]] = field(default_factory=list)
+    activities: list[Row[Any]] = field(default_factory=list)
+    commands: dict[str, int] = field(default_factory=dict)
+
+
+_Finding = tuple[str, int | None, str]
+
+
+def verify(conn: Connection, progress: Callable[[int, int], None] | None = None) -> Report:
+    """Verify the whole ledger and return every break found.
+
+    Args:
+        conn: a connection with no transaction open; it is given a read-only snapshot.
+        progress: told the customers done and the customers there are, now and then.
+    """
+    report = Report()
+    conn.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+    total = int(conn.execute(text("SELECT count(*) FROM accounts")).scalar_one())
+    for customers in _customers(conn):
+        for customer_id, history in _histories(conn, customers).items():
+            report.customers += history.account is not None
+            report.entries += len(history.entries)
+            for invariant, seq, detail in _findings(history):
+                if len(report.breaks) < _MOST_LISTED:
+                    report.breaks.append(Break(invariant, customer_id, seq, detail))
+                else:
+                    report.breaks_not_listed += 1
+        if progress is not None:
+            progress(report.customers, total)
+    return report
+
+
+def _customers(conn: Connection) -> Iterator[list[str]]:
+    """Yield the ids of all customers of whom anything is stored, in portions."""
+    after = ""
+    everywhere = text("""
+        SELECT customer_id FROM (
+            (SELECT customer_id FROM accounts WHERE customer_id > :after ORDER BY 1 LIMIT :most) UNION
+            (SELECT DISTINCT customer_id FROM entries WHERE customer_id > :after ORDER BY 1 LIMIT :most) UNION
+            (SELECT DISTINCT customer_id FROM lots WHERE customer_id > :after ORDER BY 1 LIMIT :most) UNION
+            (SELECT DISTINCT customer_id FROM commands WHERE customer_id > :after ORDER BY 1 LIMIT :most)
+        ) AS known ORDER BY 1 LIMIT :most""")
+    while True:
+        found = [row[0] for row in conn.execute(everywhere, {"after": after, "most": _CUSTOMERS_AT_ONCE})]
+        if not found:
+            return
+        yield found
+        after = found[-1]
+
+
+def _histories(conn: Connection, customers: Sequence[str]) -> dict[str, _History]:
+    histories = {customer_id: _History() for customer_id in customers}
+    ids = {"customers": text_array(customers)}
+
+    def rows(table: str, order: str) -> Iterable[Row[Any]]:
+        query = f"SELECT * FROM {table} WHERE customer_id = ANY(CAST(:customers AS text[])) ORDER BY customer_id, {order}"
+        return conn.execute(text(query), ids)
+
+    for row in rows("accounts", "customer_id"):
+        histories[row.customer_id].account = row
+    for row in rows("entries", "seq"):
+        histories[row.customer_id].entries.append(row)
+    for row in rows("lots", "lot_seq"):
+        histories[row.customer_id].lots[row.lot_seq] = row
+    for row in rows("consumptions", "entry_seq, lot_seq"):
+        histories[row.customer_id].consumptions.append(row)
+    for row in rows("redemptions", "redemption_seq"):
+        histories[row.customer_id].redemptions.append(row)
+    for row in rows("reversals", "reversal_seq"):
+        histories[row.customer_id].reversals.append(row)
+    # The answers and the activities' bodies are long, and nothing is checked of them.
+    light = """
+        SELECT customer_id, {columns} FROM {table} WHERE customer_id = ANY(CAST(:customers AS text[]))"""
+    activities = "activity_key, award_seq, points, grants, body ->> 'type' AS type, body -> 'total_minor' AS total_minor"
+    for row in conn.execute(text(light.format(columns=activities, table="activities")), ids):
+        histories[row.customer_id].activities.append(row)
+    for row in conn.execute(text(light.format(columns="idempotency_key, status", table="commands")), ids):
+        histories[row.customer_id].commands[row.idempotency_key] = row.status
+    return histories
+
+
+def _findings(history: _History) -> Iterator[_Finding]:
+    return chained(
+        _check_chain(history),
+        _check_postings(history),
+        _check_account(history),
+        _check_redemptions(history),
+        _check_reversals(history),
+        _check_commands(history),
+    )
+
+
+def _check_chain(history: _History) -> Iterator[_Finding]:
+    """Entries are gapless, each digest follows from the one before, and balances run."""
+    previous, expected_seq, balance = FIRST, 1, 0
+    for entry in history.entries:
+        for seq in range(expected_seq, min(entry.seq, expected_seq + 100)):
+            yield "entry-sequence", seq, f"entry {seq} is missing"
+        if entry.seq == expected_seq:
+            digest = chain(previous, canonical_form(_covered(entry)))
+            if digest != bytes(entry.digest):
+                yield "digest-chain", entry.seq, "the entry is not what its digest was made from"
+        balance += entry.points
+        if entry.balance_after != balance:
+            yield (
+                "balance-after",
+                entry.seq,
+                f"balance_after is {entry.balance_after}, the points sum to {balance}",
+            )
+            balance = entry.balance_after
+        previous, expected_seq = bytes(entry.digest), entry.seq + 1
+    account = history.account
+    if account is None:
+        yield "account", None, "there are rows of this customer, but no account"
+        return
+    for seq in range(expected_seq, min(account.seq + 1, expected_seq + 100)):
+        yield "entry-sequence", seq, f"entry {seq} is missing; the account has written {account.seq}"
+    if account.seq < expected_seq - 1:
+        yield (
+            "account-head",
+            account.seq,
+            f"the account's last entry is {account.seq}, the ledger's {expected_seq - 1}",
+        )
+    elif account.seq == expected_seq - 1 and bytes(account.digest) != previous:
+        yield "account-head", account.seq, "the account's digest is not that of its last entry"
+
+
+def _check_postings(history: _History) -> Iterator[_Finding]:
+    """Each entry's points are those of its lot and consumptions; no lot is ever overdrawn; caches agree."""
+    by_entry: dict[int, int] = defaultdict(int)
+    left = {lot_seq: lot.points for lot_seq, lot in history.lots.items()}
+    expired: dict[int, int] = defaultdict(int)
+    kinds = {entry.seq: entry.kind for entry in history.entries}
+    for row in history.consumptions:
+        by_entry[row.entry_seq] += row.points
+        if row.entry_seq not in kinds:
+            yield "consumption", row.entry_seq, f"a consumption of lot {row.lot_seq} belongs to no entry"
+        if row.lot_seq == 0:
+            continue
+        if row.lot_seq not in left:
+            yield "consumption", row.entry_seq, f"the entry draws on lot {row.lot_seq}, which does not exist"
+            continue
+        left[row.lot_seq] -= row.points
+        if not 0 <= left[row.lot_seq] <= history.lots[row.lot_seq].points:
+            yield (
+                "lot-overdrawn",
+                row.entry_seq,
+                f"after the entry, lot {row.lot_seq} would have {left[row.lot_seq]}",
+            )
+        if kinds.get(row.entry_seq) in ("expire", "unexpire"):
+            expired[row.lot_seq] += row.points
+    for lot_seq, lot in history.lots.items():
+        if kinds.get(lot_seq) not in ("award", "adjust"):
+            yield "lot", lot_seq, "the lot belongs to no award or adjustment"
+        if lot.remaining != left[lot_seq]:
+            yield (
+                "lot-remaining",
+                lot_seq,
+                f"remaining is {lot.remaining}, its consumptions leave {left[lot_seq]}",
+            )
+        if lot.expired != expired[lot_seq]:
+            yield "lot-expired", lot_seq, f"expired is {lot.expired}, its entries say {expired[lot_seq]}"
+    for entry in history.entries:
+        lot_points = history.lots[entry.seq].points if entry.seq in history.lots else 0
+        posted = lot_points - by_entry[entry.seq]
+        if posted != entry.points:
+            yield (
+                "entry-postings",
+                entry.seq,
+                f"the entry is of {entry.points} points, its rows move {posted}",
+            )
+
+
+def _check_account(history: _History) -> Iterator[_Finding]:
+    """The account's cached balances are those of its lots, consumptions and holds when it was last written."""
+    account = history.account
+    if account is None:
+        return
+    available = pending = 0
+    soonest = None
+    for lot in history.lots.values():
+        if lot.remaining == 0:
+            continue
+        expires_at = account.inactive_at if lot.expires_on_inactivity else lot.expires_at
+        if lot.available_at > account.as_of:
+            pending += lot.remaining
+        else:
+            available += lot.remaining
+        for instant in (lot.available_at, expires_at):
+            if instant is not None and instant > account.as_of and (soonest is None or instant < soonest):
+                soonest = instant
+    holds = [each for each in history.redemptions if each.status == "held"]
+    soonest = min([each.hold_expires_at for each in holds] + ([soonest] if soonest else []), default=None)
+    derived = {
+        "balance": sum(entry.points for entry in history.entries),
+        "available": available,
+        "pending": pending,
+        "held": sum(each.points for each in holds),
+        "deficit": sum(row.points for row in history.consumptions if row.lot_seq == 0),
+    }
+    for name, value in derived.items():
+        if account._mapping[name] != value:
+            yield (
+                "account-balances",
+                account.seq,
+                f"{name} is {account._mapping[name]}, the ledger says {value}",
+            )
+    if soonest is not None and (account.next_change_at is None or account.next_change_at > soonest):
+        yield (
+            "account-next-change",
+            account.seq,
+            f"next_change_at is {account.next_change_at}, due at {soonest}",
+        )
+    if derived["deficit"] and (available or pending):
+        yield "deficit", account.seq, f"{derived['deficit']} points are owed while lots are open"
+
+
+def _check_redemptions(history: _History) -> Iterator[_Finding]:
+    """Each hold is resolved at most once, and what was captured and reinstated is what the entries moved."""
+    moved: dict[tuple[str, str], int] = defaultdict(int)
+    times: dict[tuple[str, str], int] = defaultdict(int)
+    net: dict[int, int] = defaultdict(int)
+    for entry in history.entries:
+        moved[entry.kind, entry.cause] += abs(entry.points)
+        times[entry.kind, entry.cause] += 1
+    for row in history.consumptions:
+        net[row.debit_seq] += row.points
+    for each in history.redemptions:
+        seq, cause = each.redemption_seq, f"redemption:{each.redemption_seq}"
+        was_held = times["hold", cause]
+        releases = times["release", cause]
+        if releases > 1 or (was_held and (releases == 0) != (each.status == "held")):
+            yield "hold-resolved-once", seq, f"the hold is {each.status} and was released {releases} times"
+        if (moved["hold", cause] if was_held else moved["redeem", cause]) != each.points:
+            yield "redemption", seq, f"the redemption is of {each.points} points, its entry of another number"
+        if moved["redeem", cause] != each.captured:
+            yield "redemption", seq, f"captured is {each.captured}, the entries took {moved['redeem', cause]}"
+        if each.redeem_seq is not None and net[each.redeem_seq] != each.captured - each.reinstated:
+            yield "redemption", seq, f"reinstated is {each.reinstated}, the lots got back another number"
+
+
+def _check_reversals(history: _History) -> Iterator[_Finding]:
+    """All refunds of an order together took no more than it gave and, once full, exactly that."""
+    by_order: dict[str, list[Row[Any]]] = defaultdict(list)
+    for reversal in history.reversals:
+        by_order[reversal.order_id].append(reversal)
+    entries = {entry.seq: entry for entry in history.entries}
+    for activity in history.activities:
+        entry = entries.get(activity.award_seq)
+        if entry is None or entry.kind != "award" or entry.points != activity.points:
+            yield "activity", activity.award_seq, f"{activity.activity_key} and its award entry differ"
+        if activity.type != "purchase":
+            continue
+        refunds = by_order.get(activity.activity_key.removeprefix("purchase:"), [])
+        taken = [sum(parts) for parts in zip(*(each.by_grant for each in refunds), strict=False)]
+        given = [grant["points"] for grant in activity.grants]
+        if any(part > whole for part, whole in zip(taken, given, strict=False)):
+            yield "reversal", activity.award_seq, f"refunds of {activity.activity_key} took more than it gave"
+        if any(each.is_full for each in refunds) and taken != given:
+            yield (
+                "reversal",
+                activity.award_seq,
+                f"{activity.activity_key} is refunded in full, but not its points",
+            )
+        if sum(each.amount_minor for each in refunds) > activity.total_minor:
+            yield "reversal", activity.award_seq, f"refunds of {activity.activity_key} exceed its total"
+    for reversal in history.reversals:
+        entry = entries.get(reversal.reversal_seq)
+        if entry is None or entry.kind != "clawback" or -entry.points != reversal.clawed_back:
+            yield (
+                "reversal",
+                reversal.reversal_seq,
+                f"refund {reversal.refund_id} and its clawback entry differ",
+            )
+        if sum(reversal.by_grant) != reversal.clawed_back + reversal.written_off:
+            yield "reversal", reversal.reversal_seq, f"the parts of refund {reversal.refund_id} do not add up"
+
+
+def _check_commands(history: _History) -> Iterator[_Finding]:
+    """Each accepted command is in the ledger, and each entry made by a command belongs to an accepted one."""
+    used: set[str] = set()
+    for entry in history.entries:
+        key = entry.idempotency_key
+        if key is None:
+            continue
+        used.add(key)
+        if not 200 <= history.commands.get(key, 0) < 300:
+            yield "command", entry.seq, f"the entry's command {key!r} is not on record as accepted"
+    for key, status in history.commands.items():
+        if 200 <= status < 300 and key not in used:
+            yield "command", None, f"command {key!r} was accepted, but no entry is its"
