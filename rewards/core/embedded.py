@@ -128,9 +128,9 @@ class EmbeddedServer:
         home = self.root.parent
         server_files.check_name(home)
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._account = server_account.for_folders(self.data, self.root, self.root.parent)
-        if not self.root.is_dir():
-            self.root.mkdir(mode=0o700, exist_ok=True)
+        self._account = server_account.for_folders(self.data, self.root, home)
+        self.root.mkdir(mode=0o700, exist_ok=True)
+        if self.root.lstat().st_uid != self._account.uid:
             self._account.own(self.root)
         self._account.open_the_way_to_data(self.root)
 
@@ -153,9 +153,7 @@ class EmbeddedServer:
         return descriptor
 
     def _take_lease(self) -> None:
-        if (
-            self._lease is not None and os.fstat(self._lease).st_nlink == 0
-        ):  # someone removed the whole folder
+        if self._lease is not None and os.fstat(self._lease).st_nlink == 0:  # the folder was removed
             os.close(self._lease)
             self._lease = None
         if self._lease is None:
@@ -198,8 +196,8 @@ class EmbeddedServer:
         while (state := self._ping()) is Ping.REJECT:
             if time.monotonic() > deadline:
                 raise SetupError(
-                    f"PostgreSQL is still starting after {START_TIMEOUT_SECONDS:.0f} seconds, perhaps to recover"
-                    f" from a crash, and goes on with it: try again in a minute (its log is {self.log})"
+                    f"PostgreSQL is still starting after {START_TIMEOUT_SECONDS:.0f} seconds, perhaps after a"
+                    f" crash, and goes on with it: try again in a minute (its log is {self.log})"
                 )
             time.sleep(0.05)
         return state

@@ -5,16 +5,23 @@ a fault is logged by its kind and the places in the code that it passed, and wit
 cannot quote stored or received values.
 """
 
+import asyncio
+import atexit
 import logging
 import sys
+from threading import Lock
 from traceback import extract_tb
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 from pydantic_core import to_json
 from structlog.typing import EventDict, Processor
 
 from rewards.core.settings import Settings
+
+#: For how long lines gather before they are written, in a process with an event loop. A write lets go of
+#: Python's lock, and getting it back from a busy thread takes longer than everything else about a line.
+_GATHER_SECONDS = 0.05
 
 _PLACES = 12
 #: Exceptions whose messages speak of code. Those of databases and parsers quote values.
@@ -23,31 +30,67 @@ _SPEAKS_OF_CODE = (AssertionError, AttributeError, ImportError, NameError, NotIm
 
 def configure_logging(settings: Settings) -> None:
     """Set up the process's logs, ours and those of libraries, on standard error."""
-    shared: list[Processor] = [
+    renderer: Processor = _render_json if settings.log_format == "json" else _render_console
+    stamped: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: Processor
-    if settings.log_format == "json":
-        renderer = _render_json
-    else:
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    lines = _Lines(sys.stderr)
     structlog.configure(
-        processors=[*shared, renderer],
+        processors=[*stamped, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name, _without_traceback],
+            foreign_pre_chain=[*stamped, structlog.stdlib.add_logger_name, _without_traceback],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+class _Lines:
+    """Writes what is only worth knowing a little later and together, and what is wrong at once."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._gathered: list[str] = []
+        self._is_planned = False
+        self._lock = Lock()
+        atexit.register(self.flush)
+
+    def info(self, line: str) -> None:
+        self._gathered.append(line)
+        if self._is_planned:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # a thread without one, or a program that has none
+            self.flush()
+            return
+        self._is_planned = True
+        loop.call_later(_GATHER_SECONDS, self.flush)
+
+    def error(self, line: str) -> None:
+        self._gathered.append(line)
+        self.flush()
+
+    debug = msg = info
+    warning = critical = exception = fatal = error
+
+    def flush(self) -> None:
+        with self._lock:
+            self._is_planned = False
+            lines, self._gathered = self._gathered, []
+            if lines and not self._stream.closed:
+                self._stream.write("\n".join(lines) + "\n")
+                self._stream.flush()
 
 
 def fault(error: BaseException) -> dict[str, Any]:
@@ -80,3 +123,9 @@ def _without_traceback(_logger: Any, _method: str, event: EventDict) -> EventDic
 
 def _render_json(_logger: Any, _method: str, event: EventDict) -> str:
     return to_json(event, fallback=repr, inf_nan_mode="null").decode()
+
+
+def _render_console(_logger: Any, _method: str, event: EventDict) -> str:
+    said, level, timestamp = event.pop("event", ""), event.pop("level", ""), event.pop("timestamp", "")
+    values = " ".join(f"{name}={value}" for name, value in event.items())
+    return f"{timestamp} {level:<7} {said}  {values}".rstrip()

@@ -91,8 +91,8 @@ class ServerAccount:
                 _make_readable(folder)
         if not self._can_run(postgres):
             raise SetupError(
-                f"PostgreSQL's program {postgres} cannot be run as {self.name}: install this package where it can"
-                " be read and run, or set REWARDS_DATABASE_URL to a PostgreSQL 15 or newer"
+                f"PostgreSQL's program {postgres} cannot be run as {self.name}: install this package where it"
+                " can be read and run, or set REWARDS_DATABASE_URL to a PostgreSQL 15 or newer"
             )
 
     @property

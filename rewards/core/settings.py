@@ -28,11 +28,11 @@ def _empty_is_unset(value: Any) -> Any:
 
 
 def _check_currency(code: str) -> str:
-    # Babel's list is ISO 4217; loading it takes a moment, so the default needs no look-up.
+    # The table of currencies takes a moment to load, so the default needs no look-up.
     if code != "USD":
-        from babel.core import get_global
+        from rewards.core.money import known_currency
 
-        if code not in get_global("all_currencies"):
+        if not known_currency(code):
             raise ValueError("must be an ISO 4217 code in capitals, such as USD or GBP")
     return code
 

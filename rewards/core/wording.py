@@ -45,6 +45,16 @@ def day(value: date) -> str:
     return format_date(value, "d MMM y", locale=_LOCALE).replace(" ", _NO_BREAK)
 
 
+def day_and_month(value: date) -> str:
+    """Write a date whose year is told elsewhere: ``22 Nov``."""
+    return format_date(value, "d MMM", locale=_LOCALE).replace(" ", _NO_BREAK)
+
+
+def month(value: date) -> str:
+    """Write the month of a date: ``November 2026``."""
+    return format_date(value, "MMMM y", locale=_LOCALE)
+
+
 def minute(instant: datetime, zone: ZoneInfo) -> str:
     """Write an instant on the clocks of ``zone``: ``22 Nov 2026, 14:05``."""
     return format_datetime(instant, "d MMM y, HH:mm", tzinfo=zone, locale=_LOCALE).replace(" ", _NO_BREAK)

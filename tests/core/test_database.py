@@ -1,5 +1,6 @@
 """Connecting, migrating, and what the database itself refuses."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -161,7 +162,7 @@ def test_alembics_own_command_finds_nothing_to_add(settings: Settings) -> None:
     assert settings.database_url is not None
     finished = subprocess.run(
         [sys.executable, "-m", "alembic", "check"],
-        env={"PATH": "", "REWARDS_DATABASE_URL": settings.database_url.get_secret_value()},
+        env={**os.environ, "REWARDS_DATABASE_URL": settings.database_url.get_secret_value()},
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
