@@ -39,7 +39,8 @@ def adjust(
     seq = draft.enter("adjust", points, "adjustment", note=command.reason)
     if points > 0:
         times = periods.times(version.document.points, version.document.zone)
-        if draft.account.inactive_at is None:
+        deadline = draft.account.inactive_at
+        if deadline is None or deadline <= now:
             # A credit by hand is no activity, but points that die of inactivity need a deadline to start from.
             draft.be_active(now, times.inactive_at)
         draft.add_lot(credit_lot(seq, points, now, now, times))

@@ -38,7 +38,10 @@ def _check_currency(code: str) -> str:
 def _check_instant(instant: datetime) -> datetime:
     if instant.year < EARLIEST_YEAR:
         raise ValueError(f"lies before {EARLIEST_YEAR}")
-    return instant.astimezone(UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies too far ahead") from None
 
 
 #: An instant in RFC 3339 form with its offset, kept in UTC.
@@ -63,7 +66,7 @@ class Item(_Model):
     quantity: Annotated[int, Field(ge=1, le=10**9)] = 1
     amount_minor: AmountMinor
     """What the whole line costs, all its units together."""
-    attributes: Attributes = {}
+    attributes: Attributes = Field(default_factory=dict)
 
 
 class Purchase(_Model):
@@ -77,10 +80,10 @@ class Purchase(_Model):
     discount_minor: AmountMinor = 0
     tax_minor: AmountMinor = 0
     shipping_minor: AmountMinor = 0
-    items: Annotated[list[Item], Field(max_length=1_000)] = []
+    items: Annotated[list[Item], Field(max_length=1_000)] = Field(default_factory=list)
     referral_code: ShortText | None = None
     channel: ShortText | None = None
-    attributes: Attributes = {}
+    attributes: Attributes = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "Purchase":
@@ -100,9 +103,11 @@ class Survey(_Model):
 
     type: Literal["survey"]
     survey_id: ShopId
-    answers: Annotated[dict[ShortText, LongText | int | float | bool | None], Field(max_length=100)] = {}
+    answers: Annotated[dict[ShortText, LongText | int | float | bool | None], Field(max_length=100)] = Field(
+        default_factory=dict
+    )
     comment: LongText | None = None
-    attributes: Attributes = {}
+    attributes: Attributes = Field(default_factory=dict)
 
     def key(self, idempotency_key: str) -> str:  # noqa: ARG002 - one signature for every activity
         """Return the activity's unique name for its customer."""
@@ -114,7 +119,7 @@ class Referral(_Model):
 
     type: Literal["referral"]
     referred_customer_id: ShopId
-    attributes: Attributes = {}
+    attributes: Attributes = Field(default_factory=dict)
 
     def key(self, idempotency_key: str) -> str:  # noqa: ARG002 - one signature for every activity
         """Return the activity's unique name for its customer."""
@@ -126,7 +131,7 @@ class Review(_Model):
 
     type: Literal["review"]
     subject: ShopId
-    attributes: Attributes = {}
+    attributes: Attributes = Field(default_factory=dict)
 
     def key(self, idempotency_key: str) -> str:  # noqa: ARG002 - one signature for every activity
         """Return the activity's unique name for its customer."""
@@ -138,7 +143,7 @@ class Signup(_Model):
 
     type: Literal["signup"]
     referral_code: ShortText | None = None
-    attributes: Attributes = {}
+    attributes: Attributes = Field(default_factory=dict)
 
     def key(self, idempotency_key: str) -> str:  # noqa: ARG002 - one signature for every activity
         """Return the activity's unique name for its customer."""
@@ -150,7 +155,7 @@ class Custom(_Model):
 
     type: Literal["custom"]
     name: ShopId
-    attributes: Attributes = {}
+    attributes: Attributes = Field(default_factory=dict)
 
     def key(self, idempotency_key: str) -> str:
         """Return the activity's unique name for its customer."""

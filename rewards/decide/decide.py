@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rewards.core.errors import Refusal
 from rewards.decide import commands
 from rewards.decide.adjustment import adjust, settle
-from rewards.decide.award import award
+from rewards.decide.award import CLOCK_SKEW, award
 from rewards.decide.redemption import capture, redeem, reverse_redemption, void
 from rewards.decide.reversal import return_unmatched, reverse
 from rewards.decide.submission import Submission
@@ -40,6 +40,16 @@ def decide(
     """
     command = submission.command
     try:
-        return _DECISIONS[type(command)](state, submission, command, programs, now)
+        return _DECISIONS[type(command)](state, submission, command, programs, _present(state, now))
     except Refusal as refusal:
         return Decision(refusal=refusal)
+
+
+def _present(state: CustomerState, now: datetime) -> datetime:
+    """Return ``now``, or when the customer's last command was where that is a little later.
+
+    Two servers' clocks differ, and a batch that read the clock first may get the lock last: what one command
+    was told is available must not be pending again for the next.
+    """
+    as_of = state.account.as_of
+    return as_of if as_of is not None and now < as_of <= now + CLOCK_SKEW else now
