@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from rewards.core.database import Database
 from rewards.core.embedded import binary
-from rewards.ledger.arrays import int_array, text_array
+from rewards.core.wire import BigintArray, TextArray
 
 _TABLES = """
 CREATE SCHEMA IF NOT EXISTS byhand;
@@ -33,7 +33,8 @@ VALUES ('cust-' || CAST(:number AS text), 'k-' || CAST(:key AS text), 'award', s
 SELECT seq, balance FROM byhand.accounts WHERE customer_id = 'cust-' || CAST(:number AS text) FOR UPDATE \gset
 INSERT INTO byhand.entries (customer_id, seq, kind, points, balance_after, occurred_at, recorded_at, cause,
     program_version, actor, idempotency_key, digest)
-VALUES ('cust-' || CAST(:number AS text), CAST(:seq AS bigint) + 1, 'award', 49, CAST(:balance AS bigint) + 49, now(), now(), 'purchase:' || CAST(:key AS text), 1, 'storefront',
+VALUES ('cust-' || CAST(:number AS text), CAST(:seq AS bigint) + 1, 'award', 49, CAST(:balance AS bigint) + 49,
+    now(), now(), 'purchase:' || CAST(:key AS text), 1, 'storefront',
     'k-' || CAST(:key AS text), sha256('x'));
 INSERT INTO byhand.lots (customer_id, lot_seq, points, remaining, available_at, expires_at)
 VALUES ('cust-' || CAST(:number AS text), CAST(:seq AS bigint) + 1, 49, 49, now(), now() + interval '12 months');
@@ -44,11 +45,11 @@ COMMIT;
 
 _STATEMENT = text("""
 WITH given AS (
-    SELECT * FROM unnest(CAST(:customers AS text[]), CAST(:keys AS text[]), CAST(:points AS bigint[]))
+    SELECT * FROM unnest(:customers, :keys, :points)
         AS g (customer_id, key, points)
 ), locked AS (
     SELECT customer_id, seq, balance, digest FROM byhand.accounts
-    WHERE customer_id = ANY(CAST(:customers AS text[])) ORDER BY customer_id FOR UPDATE
+    WHERE customer_id = ANY(:customers) ORDER BY customer_id FOR UPDATE
 ), claimed AS (
     INSERT INTO byhand.commands (customer_id, idempotency_key, kind, input_hash, status, answer, recorded_at)
     SELECT customer_id, key, 'award', sha256(convert_to(key, 'UTF8')), 201, '{}', now() FROM given
@@ -113,9 +114,9 @@ def pgbench(database: Database, *, customers: int, clients: int, seconds: int) -
 def one_statement(conn: Connection, customers: list[str], keys: list[str]) -> float:
     """Do the batch by one statement and a commit; return the seconds it took."""
     given: dict[str, Any] = {
-        "customers": text_array(customers),
-        "keys": text_array(keys),
-        "points": int_array([49] * len(keys)),
+        "customers": TextArray(customers),
+        "keys": TextArray(keys),
+        "points": BigintArray([49] * len(keys)),
     }
     started = time.perf_counter()
     conn.execute(_STATEMENT, given)

@@ -61,9 +61,9 @@ def fill(place: Shop, entries: int) -> None:
                 SELECT customer_id, 'k' || seq, 'award', sha256(convert_to(customer_id || seq, 'UTF8')), 201,
                     repeat('x', 450), at FROM source""",
             """INSERT INTO activities (customer_id, activity_key, award_seq, points, program_version, occurred_at,
-                    recorded_at, body, grants)
-                SELECT customer_id, 'purchase:' || seq, seq, 49, 1, at, at,
-                    jsonb_build_object('type', 'purchase', 'order_id', seq::text, 'total_minor', 4999), '[]'
+                    body, grants)
+                SELECT customer_id, 'purchase:' || seq, seq, 49, 1, at,
+                    json_build_object('type', 'purchase', 'order_id', seq::text, 'total_minor', 4999), '[]'
                 FROM source""",
             """INSERT INTO lots (customer_id, lot_seq, points, remaining, available_at, expires_at)
                 SELECT customer_id, seq, 49, 49, at, at + interval '1 year' FROM source""",

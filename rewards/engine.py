@@ -39,6 +39,8 @@ _log = logging.getLogger(__name__)
 
 _CREATED = (Award, Redeem, Reverse, Adjust)
 _DEADLOCK, _SERIALIZATION_FAILURE = "40P01", "40001"
+#: After so many commands that the database could not take, the rest of their batch is not tried one by one.
+_MOST_FAILURES = 3
 _WAITS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
 
 
@@ -80,18 +82,24 @@ class Engine:
             BusyError: the database stayed unreachable or contended; nothing that was answered is lost, and the
                 same commands can be sent again under the same keys.
         """
-        if not submissions:
-            return []
+        return self._apart(submissions, now, []) if submissions else []
+
+    def _apart(
+        self, submissions: Sequence[Submission], now: datetime, failed: list[Submission]
+    ) -> list[Answer]:
+        """Execute a batch; where the database refuses it, its halves. ``failed`` gathers what it could not take."""
         try:
             return self._patiently(submissions, now)
         except BusyError:
             raise
-        except Exception:
-            if len(submissions) == 1:
-                _log.exception("a command could not be executed")
-                return [_INTERNAL_ERROR]
+        except Exception:  # noqa: BLE001 - whatever one command does, its neighbours go on
+            if len(submissions) == 1 or len(failed) >= _MOST_FAILURES:
+                # So many failures are no single bad command; trying each of a thousand would only add to the trouble.
+                _log.exception("%d of the commands could not be executed", len(submissions))
+                failed.extend(submissions)
+                return [_INTERNAL_ERROR] * len(submissions)
             half = len(submissions) // 2
-            return self.execute(submissions[:half], now) + self.execute(submissions[half:], now)
+            return self._apart(submissions[:half], now, failed) + self._apart(submissions[half:], now, failed)
 
     def quote(self, command: Award, now: datetime) -> dict[str, Any]:
         """Return what an award would be and what could then be redeemed on its order; writes nothing.
@@ -99,12 +107,10 @@ class Engine:
         Raises:
             Refusal: the award would be refused.
         """
-        submission = Submission(command, "quote", "quote")
+        submission = Submission(command, None, "quote")
         with self._database.engine.connect() as conn:
             programs = self._programs.current(conn)
             needs = needs_of([(command.customer_id, submission)])
-            # A quote has no key of its own, and shows the balance as time has left it.
-            needs.keys.clear()
             state = load(conn, needs, now, lock=False)[command.customer_id]
         decision = decide(state, submission, programs, now)
         if decision.refusal is not None:

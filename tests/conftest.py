@@ -37,7 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return  # a worker inherits the names
     for name in [
-        name for name in os.environ if name.startswith("REWARDS_") and name != "REWARDS_TEST_DATABASE_URL"
+        name for name in os.environ if name.startswith("REWARDS_") and not name.startswith("REWARDS_TEST_")
     ]:
         del os.environ[name]  # the developer's own settings are no part of the tests
     home = Path(tempfile.mkdtemp(prefix="rewards-tests-"))

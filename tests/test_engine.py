@@ -56,7 +56,9 @@ class Shop:
         assert 400 <= answer.status < 500, answer.body
         return json.loads(answer.body)
 
-    def buy(self, order: str, minor: int, *, at: datetime | None = None, now: datetime = NOW, **more: Any) -> dict[str, Any]:
+    def buy(
+        self, order: str, minor: int, *, at: datetime | None = None, now: datetime = NOW, **more: Any
+    ) -> dict[str, Any]:
         return self.do(purchase(order, minor, at=at, **more), now)
 
     def publish(self, document: dict[str, Any], effective_from: datetime = NOW - 400 * DAY) -> None:
@@ -89,7 +91,11 @@ def program(**sections: Any) -> dict[str, Any]:
         "currency": "USD",
         "timezone": "UTC",
         "earn": [
-            {"id": "base", "activity": "purchase", "gives": {"type": "per_amount", "points": 1, "per_minor": 100}},
+            {
+                "id": "base",
+                "activity": "purchase",
+                "gives": {"type": "per_amount", "points": 1, "per_minor": 100},
+            },
             {"id": "welcome", "activity": "signup", "gives": {"type": "fixed", "points": 100}},
         ],
         **sections,
@@ -167,12 +173,19 @@ class TestAward:
     def test_pending_points_become_available_by_time_alone(self, shop: Shop) -> None:
         shop.publish({"points": {"pending": "P14D"}})
         assert shop.buy("1", 500)["balance"] == balance(pending=5)
-        assert shop.refused(Redeem(customer_id="c", points=1), NOW + 13 * DAY)["code"] == "insufficient-points"
+        assert (
+            shop.refused(Redeem(customer_id="c", points=1), NOW + 13 * DAY)["code"] == "insufficient-points"
+        )
         assert shop.do(Redeem(customer_id="c", points=1), NOW + 14 * DAY)["balance"] == balance(4)
 
     def test_points_expire_by_time_alone(self, shop: Shop) -> None:
         shop.buy("1", 500)
-        assert shop.refused(Redeem(customer_id="c", points=1), datetime(2027, 11, 1, 12, tzinfo=UTC))["available"] == 0
+        assert (
+            shop.refused(Redeem(customer_id="c", points=1), datetime(2027, 11, 1, 12, tzinfo=UTC))[
+                "available"
+            ]
+            == 0
+        )
 
     def test_text_that_copy_could_mistake_is_stored_as_it_is(self, shop: Shop) -> None:
         order = 'a\\b"c,{}\\N'
@@ -234,9 +247,7 @@ class TestRedemption:
         assert shop.refused(Void(redemption_id=made_up))["code"] == "redemption-not-found"
 
     def test_the_programs_limits(self, shop: Shop) -> None:
-        shop.publish(
-            {"redemption": {"minimum_points": 100, "step_points": 50, "max_order_share_pct": 50}}
-        )
+        shop.publish({"redemption": {"minimum_points": 100, "step_points": 50, "max_order_share_pct": 50}})
         shop.buy("1", 100_000)
         for points, total, code in [
             (50, 10_000, "below-minimum-redemption"),
@@ -244,7 +255,9 @@ class TestRedemption:
             (100, None, "order-total-missing"),
             (150, 200, "exceeds-order-share"),
         ]:
-            assert shop.refused(Redeem(customer_id="c", points=points, order_total_minor=total))["code"] == code
+            assert (
+                shop.refused(Redeem(customer_id="c", points=points, order_total_minor=total))["code"] == code
+            )
         assert shop.do(Redeem(customer_id="c", points=100, order_total_minor=200))["value_minor"] == 100
 
 
@@ -262,10 +275,15 @@ class TestReversal:
 
     def test_three_parts_that_do_not_divide_evenly(self, shop: Shop) -> None:
         shop.buy("1", 1000)
-        taken = [shop.do(refund(f"r{part}", amount_minor=minor))["points_clawed_back"]
-                 for part, minor in enumerate((333, 333, 334))]
+        taken = [
+            shop.do(refund(f"r{part}", amount_minor=minor))["points_clawed_back"]
+            for part, minor in enumerate((333, 333, 334))
+        ]
         assert taken == [3, 4, 3]
-        assert shop.refused(refund("r9", amount_minor=1))["code"] in ("already-reversed", "refund-exceeds-order")
+        assert shop.refused(refund("r9", amount_minor=1))["code"] in (
+            "already-reversed",
+            "refund-exceeds-order",
+        )
 
     def test_more_than_the_order(self, shop: Shop) -> None:
         shop.buy("1", 1000)
@@ -319,8 +337,13 @@ class TestReversal:
 
     def test_under_the_version_that_awarded_it(self, shop: Shop) -> None:
         shop.buy("1", 5000)
-        doubled = [{"id": "base", "activity": "purchase",
-                    "gives": {"type": "per_amount", "points": 2, "per_minor": 100}}]
+        doubled = [
+            {
+                "id": "base",
+                "activity": "purchase",
+                "gives": {"type": "per_amount", "points": 2, "per_minor": 100},
+            }
+        ]
         shop.publish({"earn": doubled}, effective_from=NOW)
         assert shop.do(refund("r1", amount_minor=2500))["points_clawed_back"] == 25
 
@@ -367,7 +390,12 @@ def test_the_number_of_statements_does_not_depend_on_the_batch(shop: Shop, tmp_p
                 Award.model_validate(
                     {
                         "customer_id": f"c{number}",
-                        "activity": {"type": "purchase", "order_id": f"{first}", "total_minor": 500, "currency": "USD"},
+                        "activity": {
+                            "type": "purchase",
+                            "order_id": f"{first}",
+                            "total_minor": 500,
+                            "currency": "USD",
+                        },
                     }
                 ),
                 f"k{first}",

@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from rewards.core.clock import utc_now
 from rewards.core.errors import SetupError
 from rewards.core.settings import Settings
+from rewards.core.wire import register_arrays
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -89,6 +90,8 @@ def connect_database(
     else:
         server = _embedded(settings.home)
         url = make_url(server.ensure_running())
+    # The pool's connections adapt values as the driver does at this moment.
+    register_arrays()
     engine = create_engine(
         url,
         isolation_level="READ COMMITTED",

@@ -40,7 +40,7 @@ def adjust(
     if points > 0:
         times = periods.times(version.document.points, version.document.zone)
         deadline = draft.account.inactive_at
-        if deadline is None or deadline <= now:
+        if times.inactive_at is not None and (deadline is None or deadline <= now):
             # A credit by hand is no activity, but points that die of inactivity need a deadline to start from.
             draft.be_active(now, times.inactive_at)
         draft.add_lot(credit_lot(seq, points, now, now, times))

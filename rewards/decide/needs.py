@@ -57,12 +57,12 @@ def needs_of(submissions: Iterable[tuple[str, Submission]]) -> Needs:
     for customer_id, submission in submissions:
         needs.customers.add(customer_id)
         key = submission.idempotency_key
-        if key is not None:
-            needs.keys.append((customer_id, key))
         command = submission.command
         if isinstance(command, Award):
-            needs.known.add((customer_id, command.activity.key(key or "")))
+            needs.claims.append((customer_id, key, command.activity.key(key or "")))
             continue
+        if key is not None:
+            needs.claims.append((customer_id, key, None))
         needs.with_lots.add(customer_id)
         match command:
             case Redeem(order_id=str(order_id), order_total_minor=None):

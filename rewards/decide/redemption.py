@@ -52,7 +52,7 @@ def redeem(
         raise NoSuchReward(f"The program has no reward {command.reward_id!r}; redeem points instead.")
     points = command.points
     draft = Draft(state, submission, now, version.version)
-    _check_limits(document, command, points, _order_total(state, command))
+    _check_limits(document, points, _order_total(state, command))
     available = draft.available()
     if points > available:
         raise InsufficientPoints(
@@ -177,9 +177,7 @@ def reinstate(draft: Draft, redemption: Redemption, points: int, cause: str, *, 
     draft.change(redemption)
 
 
-def _check_limits(
-    document: "ProgramDocument", command: Redeem, points: int, order_total_minor: int | None
-) -> None:
+def _check_limits(document: "ProgramDocument", points: int, order_total_minor: int | None) -> None:
     policy = document.redemption
     if is_below_minimum(policy, points):
         raise BelowMinimumRedemption(

@@ -182,7 +182,7 @@ def _extent(command: Reverse, activity: RecordedActivity | None, earlier: Sequen
     if command.items is not None:
         assert activity is not None
         lines = _lines(command.items, activity, earlier)
-        amount = min(sum(_scaled(activity, lines).values()), left)
+        amount = min(_paid_for(activity, lines, earlier), left)
     else:
         assert command.amount_minor is not None
         amount = command.amount_minor
@@ -216,8 +216,10 @@ def _lines(
             if item.quantity > units:
                 raise RefundExceedsOrder(f"Line {item.line_id!r} has {units} units, not {item.quantity}.")
             wanted = divide(amount * item.quantity, units, "half_up")
-            # Units that do not divide evenly each round half up; the last to come back takes what is left.
-            if 0 < wanted - left < units:
+            # Units that do not divide evenly each round half up; the last to come back takes what is left, a
+            # little more or less.
+            astray = abs(left - wanted)
+            if 2 * astray <= units and 2 * astray * units < amount:
                 wanted = left
         else:
             wanted = left
@@ -231,14 +233,20 @@ def _lines(
     return taken
 
 
-def _scaled(activity: RecordedActivity, lines: dict[str, int]) -> dict[str, int]:
-    """Return the lines' amounts as parts of what was paid, where a discount made that less than their sum."""
+def _paid_for(activity: RecordedActivity, lines: dict[str, int], earlier: Sequence[Reversal]) -> int:
+    """Return the lines' part of what was paid, where a discount made that less than their sum.
+
+    It is the part of all lines refunded so far less that of the earlier ones, so that rounding leaves nothing of
+    an order whose last line comes back.
+    """
     body = activity.body
     listed = sum(line["amount_minor"] for line in body.get("items", ()))
     goods = body["total_minor"] - body.get("shipping_minor", 0)
+    refunded = sum(lines.values())
     if listed <= goods:
-        return lines
-    return {line_id: divide(amount * goods, listed, "half_up") for line_id, amount in lines.items()}
+        return refunded
+    before = sum(sum(each.lines.values()) for each in earlier)
+    return divide((before + refunded) * goods, listed, "half_up") - divide(before * goods, listed, "half_up")
 
 
 def _book(

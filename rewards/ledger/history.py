@@ -36,6 +36,7 @@ class HistoryLine:
         note: the reason of an adjustment.
         occurred_at: when, in ``zone``.
         zone: the time zone of the program version that it was booked under.
+        remaining: how much of what it credited is neither spent, held nor expired by now.
         available_at: when what it credited can be spent; None where it credited nothing.
         expires_at: when what it credited expires; None where it does not, or credited nothing.
     """
@@ -48,6 +49,7 @@ class HistoryLine:
     note: str | None
     occurred_at: datetime
     zone: ZoneInfo
+    remaining: int
     available_at: datetime | None
     expires_at: datetime | None
 
@@ -59,6 +61,7 @@ def history_view(
     query = (
         select(
             _entries,
+            _lots.c.remaining,
             _lots.c.available_at,
             _lots.c.expires_at,
             _lots.c.expires_on_inactivity,
@@ -91,6 +94,7 @@ def _line(row: _Row, causes: "_Causes", history: "ProgramHistory") -> HistoryLin
         note=row.note if row.kind == "adjust" else None,
         occurred_at=row.occurred_at.astimezone(zone),
         zone=zone,
+        remaining=row.remaining or 0,
         available_at=row.available_at,
         expires_at=row.inactive_at if row.expires_on_inactivity else row.expires_at,
     )

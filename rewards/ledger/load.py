@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, TextClause, text
 
-from rewards.ledger.arrays import int_array, text_array
+from rewards.core.wire import BigintArray, TextArray
 from rewards.ledger.needs import Needs
 from rewards.ledger.state import (
     Account,
@@ -26,39 +26,37 @@ from rewards.ledger.state import (
 _ACCOUNTS = """
 SELECT customer_id, seq, balance, available, pending, held, deficit, digest, as_of, next_change_at,
        last_activity_at, inactive_at
-FROM accounts WHERE customer_id = ANY(CAST(:customers AS text[])) ORDER BY customer_id"""
+FROM accounts WHERE customer_id = ANY(:customers) ORDER BY customer_id"""
 _READ_ACCOUNTS = text(_ACCOUNTS)
 _LOCK_ACCOUNTS = text(_ACCOUNTS + " FOR NO KEY UPDATE")
 
-_KEYS = text("""
-SELECT c.customer_id, c.idempotency_key, c.input_hash, c.status, c.answer
-FROM unnest(CAST(:customers AS text[]), CAST(:names AS text[])) AS k (customer_id, name)
-JOIN commands AS c ON c.customer_id = k.customer_id AND c.idempotency_key = k.name""")
-
-_KNOWN = text("""
-SELECT a.customer_id, a.activity_key
-FROM unnest(CAST(:customers AS text[]), CAST(:names AS text[])) AS k (customer_id, name)
-JOIN activities AS a ON a.customer_id = k.customer_id AND a.activity_key = k.name""")
+# What an award needs to know before it is decided: was its key claimed, was its activity recorded. Most often neither.
+_CLAIMED = text("""
+SELECT k.customer_id, k.idempotency_key, c.input_hash, c.status, c.answer, a.activity_key
+FROM unnest(:customers, :keys, :activities) AS k (customer_id, idempotency_key, activity_key)
+LEFT JOIN commands AS c ON c.customer_id = k.customer_id AND c.idempotency_key = k.idempotency_key
+LEFT JOIN activities AS a ON a.customer_id = k.customer_id AND a.activity_key = k.activity_key
+WHERE c.customer_id IS NOT NULL OR a.customer_id IS NOT NULL""")
 
 _ACTIVITIES = text("""
 SELECT a.customer_id, a.activity_key, a.award_seq, a.points, a.program_version, a.occurred_at, a.body, a.grants
-FROM unnest(CAST(:customers AS text[]), CAST(:names AS text[])) AS k (customer_id, name)
+FROM unnest(:customers, :names) AS k (customer_id, name)
 JOIN activities AS a ON a.customer_id = k.customer_id AND a.activity_key = k.name
 UNION ALL
 SELECT a.customer_id, a.activity_key, a.award_seq, a.points, a.program_version, a.occurred_at, a.body, a.grants
 FROM activities AS a
-WHERE a.customer_id = ANY(CAST(:all_orders AS text[])) AND a.activity_key >= 'purchase:' AND a.activity_key < 'purchase;'
+WHERE a.customer_id = ANY(:all_orders) AND a.activity_key >= 'purchase:' AND a.activity_key < 'purchase;'
 """)
 
 _REVERSALS = text("""
 SELECT r.customer_id, r.order_id, r.refund_id, r.reversal_seq, r.amount_minor, r.lines, r.by_grant, r.is_full,
        r.clawed_back, r.written_off, r.reinstated, r.occurred_at
-FROM unnest(CAST(:customers AS text[]), CAST(:names AS text[])) AS k (customer_id, name)
+FROM unnest(:customers, :names) AS k (customer_id, name)
 JOIN reversals AS r ON r.customer_id = k.customer_id AND r.order_id = k.name
 UNION ALL
 SELECT r.customer_id, r.order_id, r.refund_id, r.reversal_seq, r.amount_minor, r.lines, r.by_grant, r.is_full,
        r.clawed_back, r.written_off, r.reinstated, r.occurred_at
-FROM reversals AS r WHERE r.customer_id = ANY(CAST(:all_orders AS text[]))
+FROM reversals AS r WHERE r.customer_id = ANY(:all_orders)
 ORDER BY 1, 4""")
 
 _REDEMPTION_COLUMNS = """r.customer_id, r.redemption_seq, r.status, r.points, r.captured, r.reinstated, r.redeem_seq,
@@ -66,23 +64,23 @@ _REDEMPTION_COLUMNS = """r.customer_id, r.redemption_seq, r.status, r.points, r.
 # UNION rather than OR, so that each arm walks its own index.
 _REDEMPTIONS = text(f"""
 SELECT {_REDEMPTION_COLUMNS} FROM redemptions AS r
-WHERE r.customer_id = ANY(CAST(:with_lots AS text[])) AND r.status = 'held'
+WHERE r.customer_id = ANY(:with_lots) AND r.status = 'held'
 UNION
 SELECT {_REDEMPTION_COLUMNS}
-FROM unnest(CAST(:customers AS text[]), CAST(:numbers AS bigint[])) AS k (customer_id, number)
+FROM unnest(:customers, :numbers) AS k (customer_id, number)
 JOIN redemptions AS r ON r.customer_id = k.customer_id AND r.redemption_seq = k.number
 UNION
 SELECT {_REDEMPTION_COLUMNS}
-FROM unnest(CAST(:order_customers AS text[]), CAST(:orders AS text[])) AS k (customer_id, name)
+FROM unnest(:order_customers, :orders) AS k (customer_id, name)
 JOIN redemptions AS r ON r.customer_id = k.customer_id AND r.order_id = k.name
 UNION
 SELECT {_REDEMPTION_COLUMNS} FROM redemptions AS r
-WHERE r.customer_id = ANY(CAST(:all_orders AS text[])) AND r.order_id IS NOT NULL
+WHERE r.customer_id = ANY(:all_orders) AND r.order_id IS NOT NULL
 """)  # noqa: S608 - the only thing put in is the constant above
 
 _CONSUMED = text("""
 SELECT c.customer_id, c.debit_seq, c.lot_seq, CAST(sum(c.points) AS bigint)
-FROM unnest(CAST(:customers AS text[]), CAST(:debits AS bigint[])) AS k (customer_id, debit)
+FROM unnest(:customers, :debits) AS k (customer_id, debit)
 JOIN consumptions AS c ON c.customer_id = k.customer_id AND c.debit_seq = k.debit
 WHERE c.lot_seq > 0
 GROUP BY c.customer_id, c.debit_seq, c.lot_seq""")
@@ -91,10 +89,10 @@ _LOT_COLUMNS = """l.customer_id, l.lot_seq, l.points, l.remaining, l.expired, l.
        l.expires_on_inactivity"""
 _LOTS = text(f"""
 SELECT {_LOT_COLUMNS} FROM lots AS l
-WHERE l.customer_id = ANY(CAST(:with_lots AS text[])) AND l.remaining > 0
+WHERE l.customer_id = ANY(:with_lots) AND l.remaining > 0
 UNION
 SELECT {_LOT_COLUMNS}
-FROM unnest(CAST(:customers AS text[]), CAST(:numbers AS bigint[])) AS k (customer_id, number)
+FROM unnest(:customers, :numbers) AS k (customer_id, number)
 JOIN lots AS l ON l.customer_id = k.customer_id AND l.lot_seq = k.number
 ORDER BY 1, 2""")  # noqa: S608 - the only thing put in is the constant above
 
@@ -114,19 +112,22 @@ def load(conn: Connection, needs: Needs, now: datetime, *, lock: bool) -> dict[s
     ):
         account = Account(*row)
         states[account.customer_id] = CustomerState(account)
-        if account.next_change_at is not None and account.next_change_at <= now:
+        if _is_stale(account, now):
             with_lots.add(account.customer_id)
-    for row in _by_pairs(conn, _KEYS, needs.keys):
-        states[row.customer_id].remembered[row.idempotency_key] = Remembered(
-            row.input_hash, row.status, row.answer
-        )
-    for row in _by_pairs(conn, _KNOWN, needs.known - needs.activities):
-        states[row.customer_id].activities[row.activity_key] = None
+    if needs.claims:
+        _load_claims(conn, needs, states)
     if needs.activities or needs.all_orders:
         _load_orders(conn, needs, states)
     if with_lots:
         _load_lots(conn, needs, with_lots, states)
     return states
+
+
+def _is_stale(account: Account, now: datetime) -> bool:
+    """Tell whether the account's own figures may not be true at ``now``: then they are made from the lots."""
+    if account.as_of is not None and account.as_of > now:
+        return True
+    return account.next_change_at is not None and account.next_change_at <= now
 
 
 def lock_accounts(conn: Connection, customers: Iterable[str]) -> Sequence[Row[Any]]:
@@ -135,26 +136,33 @@ def lock_accounts(conn: Connection, customers: Iterable[str]) -> Sequence[Row[An
 
 
 def _accounts(conn: Connection, statement: TextClause, customers: Iterable[str]) -> Sequence[Row[Any]]:
-    return conn.execute(statement, {"customers": text_array(sorted(customers))}).all()
+    return conn.execute(statement, {"customers": TextArray(sorted(customers))}).all()
 
 
-def _by_pairs(
-    conn: Connection, statement: TextClause, pairs: Collection[tuple[str, str]]
-) -> Sequence[Row[Any]]:
-    if not pairs:
-        return ()
-    return conn.execute(statement, _pairs(pairs)).all()
+def _load_claims(conn: Connection, needs: Needs, states: dict[str, CustomerState]) -> None:
+    claims = needs.claims
+    parameters = {
+        "customers": TextArray([claim[0] for claim in claims]),
+        "keys": TextArray([claim[1] for claim in claims]),
+        "activities": TextArray([claim[2] for claim in claims]),
+    }
+    for row in conn.execute(_CLAIMED, parameters):
+        state = states[row.customer_id]
+        if row.status is not None:
+            state.remembered[row.idempotency_key] = Remembered(row.input_hash, row.status, row.answer)
+        if row.activity_key is not None:
+            state.activities.setdefault(row.activity_key, None)
 
 
-def _pairs(pairs: Collection[tuple[str, str]]) -> dict[str, str]:
+def _pairs(pairs: Collection[tuple[str, str]]) -> dict[str, TextArray]:
     return {
-        "customers": text_array([pair[0] for pair in pairs]),
-        "names": text_array([pair[1] for pair in pairs]),
+        "customers": TextArray([pair[0] for pair in pairs]),
+        "names": TextArray([pair[1] for pair in pairs]),
     }
 
 
 def _load_orders(conn: Connection, needs: Needs, states: dict[str, CustomerState]) -> None:
-    all_orders = {"all_orders": text_array(needs.all_orders)}
+    all_orders = {"all_orders": TextArray(needs.all_orders)}
     for row in conn.execute(_ACTIVITIES, _pairs(needs.activities) | all_orders):
         states[row.customer_id].activities[row.activity_key] = RecordedActivity(
             row.activity_key,
@@ -179,12 +187,12 @@ def _load_lots(conn: Connection, needs: Needs, with_lots: set[str], states: dict
     debits: set[tuple[str, int]] = set()
     numbers: set[tuple[str, int]] = set()
     parameters = {
-        "with_lots": text_array(with_lots),
-        "customers": text_array([pair[0] for pair in needs.redemptions]),
-        "numbers": int_array(pair[1] for pair in needs.redemptions),
-        "order_customers": text_array([pair[0] for pair in needs.orders]),
-        "orders": text_array([pair[1] for pair in needs.orders]),
-        "all_orders": text_array(needs.all_orders),
+        "with_lots": TextArray(with_lots),
+        "customers": TextArray([pair[0] for pair in needs.redemptions]),
+        "numbers": BigintArray(pair[1] for pair in needs.redemptions),
+        "order_customers": TextArray([pair[0] for pair in needs.orders]),
+        "orders": TextArray([pair[1] for pair in needs.orders]),
+        "all_orders": TextArray(needs.all_orders),
     }
     for customer_id, *columns in conn.execute(_REDEMPTIONS, parameters):
         redemption = Redemption(*columns)
@@ -192,8 +200,8 @@ def _load_lots(conn: Connection, needs: Needs, with_lots: set[str], states: dict
         debits.add((customer_id, redemption.debit_seq))
     if debits:
         parameters = {
-            "customers": text_array([pair[0] for pair in debits]),
-            "debits": int_array(pair[1] for pair in debits),
+            "customers": TextArray([pair[0] for pair in debits]),
+            "debits": BigintArray(pair[1] for pair in debits),
         }
         for customer_id, debit_seq, lot_seq, points in conn.execute(_CONSUMED, parameters):
             states[customer_id].consumed.setdefault(debit_seq, {})[lot_seq] = points
@@ -205,9 +213,9 @@ def _load_lots(conn: Connection, needs: Needs, with_lots: set[str], states: dict
             (customer_id, each.award_seq) for each in state.activities.values() if each is not None
         )
     parameters = {
-        "with_lots": text_array(with_lots),
-        "customers": text_array([pair[0] for pair in numbers]),
-        "numbers": int_array(pair[1] for pair in numbers),
+        "with_lots": TextArray(with_lots),
+        "customers": TextArray([pair[0] for pair in numbers]),
+        "numbers": BigintArray(pair[1] for pair in numbers),
     }
     for customer_id, *columns in conn.execute(_LOTS, parameters):
         lot = Lot(*columns)

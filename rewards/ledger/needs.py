@@ -11,8 +11,8 @@ class Needs:
 
     Attributes:
         customers: whose accounts are read, and locked when the decisions will be written.
-        keys: idempotency keys that may have been claimed.
-        known: activities of which only the existence matters.
+        claims: idempotency keys that may have been claimed, each with the activity of which it matters whether it
+            was recorded; either may be None.
         activities: activities whose content matters.
         with_lots: customers whose open lots and holds are needed whatever is due.
         redemptions: redemptions by number.
@@ -21,8 +21,7 @@ class Needs:
     """
 
     customers: set[str] = field(default_factory=set)
-    keys: list[Pair] = field(default_factory=list)
-    known: set[Pair] = field(default_factory=set)
+    claims: list[tuple[str, str | None, str | None]] = field(default_factory=list)
     activities: set[Pair] = field(default_factory=set)
     with_lots: set[str] = field(default_factory=set)
     redemptions: set[tuple[str, int]] = field(default_factory=set)

@@ -6,7 +6,7 @@ at all, and an answer costs one round trip. Instants go out as RFC 3339 in UTC, 
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import BindParameter, Connection, bindparam, func, select
 from sqlalchemy.dialects.postgresql import JSON
@@ -48,7 +48,7 @@ def customer_statement(
     found = read_balance(conn, customer_id, as_of, now)
     if found is None:
         return None
-    balance, customer_since = found
+    balance = found.balance
     return {
         "customer_id": customer_id,
         "as_of": rfc3339(balance.at),
@@ -77,14 +77,20 @@ def customer_statement(
         "tier": None,
         "enrolled": True,
         "held_out": False,
-        "customer_since": rfc3339(customer_since),
+        "customer_since": rfc3339(found.customer_since),
     }
 
 
-def read_balance(
-    conn: Connection, customer_id: str, as_of: datetime | None, now: datetime
-) -> tuple[Balance, datetime] | None:
-    """Return a customer's balance at ``as_of`` (now if None) and since when there is one; None if unknown."""
+class Found(NamedTuple):
+    """What a customer's account holds: the balance, since when there is one, and how many entries."""
+
+    balance: Balance
+    customer_since: datetime
+    entries: int
+
+
+def read_balance(conn: Connection, customer_id: str, as_of: datetime | None, now: datetime) -> Found | None:
+    """Return a customer's balance at ``as_of`` (now if None) with what goes with it; None if unknown."""
     if as_of is not None and as_of < now:
         row = conn.execute(_EVERYTHING, {"customer_id": customer_id, "as_of": as_of}).one_or_none()
     else:
@@ -93,7 +99,8 @@ def read_balance(
         return None
     read = _as_it_was if as_of is not None and as_of < now else _as_it_is
     lots, takings, holds = read(row)
-    return balance_at(lots, takings, holds, row.inactive_at, as_of or now), row.customer_since
+    balance = balance_at(lots, takings, holds, row.inactive_at, as_of or now)
+    return Found(balance, row.customer_since, row.seq)
 
 
 def entries_page(
@@ -140,6 +147,7 @@ def _account_with(**parts: Any) -> Any:
         .scalar_subquery()
     )
     return select(
+        _accounts.c.seq,
         _accounts.c.inactive_at,
         _accounts.c.deficit,
         func.least(_accounts.c.created_at, first_entry).label("customer_since"),

@@ -24,7 +24,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlmodel import Field, SQLModel
 
 ENTRY_KINDS = ("award", "clawback", "redeem", "reinstate", "hold", "release", "adjust", "expire", "unexpire")
@@ -133,11 +133,11 @@ class ActivityRow(SQLModel, table=True):
     points: int = _points()
     program_version: int = Field(sa_column=Column(Integer, nullable=False))
     occurred_at: datetime = _instant()
-    recorded_at: datetime = _instant()
+    # Plain JSON: these are kept as they came and read back whole, and building JSONB costs as much as the insert.
     #: The activity as it was sent.
-    body: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    body: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     #: What each rule gave, on which line: ``[{"rule_id", "line_id", "points", "base_minor", "text"}]``.
-    grants: list[dict[str, Any]] = Field(sa_column=Column(JSONB, nullable=False))
+    grants: list[dict[str, Any]] = Field(sa_column=Column(JSON, nullable=False))
 
 
 class EntryRow(SQLModel, table=True):

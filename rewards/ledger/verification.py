@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from rewards.ledger.arrays import text_array
+from rewards.core.wire import TextArray
 from rewards.ledger.digest import COVERED, FIRST, canonical_form, chain
 
 _covered = attrgetter(*COVERED)
@@ -119,10 +119,10 @@ def _customers(conn: Connection) -> Iterator[list[str]]:
 
 def _histories(conn: Connection, customers: Sequence[str]) -> dict[str, _History]:
     histories = {customer_id: _History() for customer_id in customers}
-    ids = {"customers": text_array(customers)}
+    ids = {"customers": TextArray(customers)}
 
     def rows(table: str, order: str) -> Iterable[Row[Any]]:
-        query = f"SELECT * FROM {table} WHERE customer_id = ANY(CAST(:customers AS text[])) ORDER BY customer_id, {order}"
+        query = f"SELECT * FROM {table} WHERE customer_id = ANY(:customers) ORDER BY customer_id, {order}"  # noqa: S608 - the names are those below
         return conn.execute(text(query), ids)
 
     for row in rows("accounts", "customer_id"):
@@ -139,7 +139,7 @@ def _histories(conn: Connection, customers: Sequence[str]) -> dict[str, _History
         histories[row.customer_id].reversals.append(row)
     # The answers and the activities' bodies are long, and nothing is checked of them.
     light = """
-        SELECT customer_id, {columns} FROM {table} WHERE customer_id = ANY(CAST(:customers AS text[]))"""
+        SELECT customer_id, {columns} FROM {table} WHERE customer_id = ANY(:customers)"""
     activities = "activity_key, award_seq, points, grants, body ->> 'type' AS type, body -> 'total_minor' AS total_minor"
     for row in conn.execute(text(light.format(columns=activities, table="activities")), ids):
         histories[row.customer_id].activities.append(row)
@@ -195,7 +195,7 @@ def _check_chain(history: _History) -> Iterator[_Finding]:
 
 
 def _check_postings(history: _History) -> Iterator[_Finding]:
-    """Each entry's points are those of its lot and consumptions; no lot is ever overdrawn; caches agree."""
+    """Each entry's points are those of its lot and consumptions; no lot is ever overdrawn; lots' caches agree."""
     by_entry: dict[int, int] = defaultdict(int)
     left = {lot_seq: lot.points for lot_seq, lot in history.lots.items()}
     expired: dict[int, int] = defaultdict(int)
@@ -218,6 +218,21 @@ def _check_postings(history: _History) -> Iterator[_Finding]:
             )
         if kinds.get(row.entry_seq) in ("expire", "unexpire"):
             expired[row.lot_seq] += row.points
+    yield from _check_lots(history, kinds, left, expired)
+    for entry in history.entries:
+        lot_points = history.lots[entry.seq].points if entry.seq in history.lots else 0
+        posted = lot_points - by_entry[entry.seq]
+        if posted != entry.points:
+            yield (
+                "entry-postings",
+                entry.seq,
+                f"the entry is of {entry.points} points, its rows move {posted}",
+            )
+
+
+def _check_lots(
+    history: _History, kinds: dict[int, str], left: dict[int, int], expired: dict[int, int]
+) -> Iterator[_Finding]:
     for lot_seq, lot in history.lots.items():
         if kinds.get(lot_seq) not in ("award", "adjust"):
             yield "lot", lot_seq, "the lot belongs to no award or adjustment"
@@ -229,15 +244,6 @@ def _check_postings(history: _History) -> Iterator[_Finding]:
             )
         if lot.expired != expired[lot_seq]:
             yield "lot-expired", lot_seq, f"expired is {lot.expired}, its entries say {expired[lot_seq]}"
-    for entry in history.entries:
-        lot_points = history.lots[entry.seq].points if entry.seq in history.lots else 0
-        posted = lot_points - by_entry[entry.seq]
-        if posted != entry.points:
-            yield (
-                "entry-postings",
-                entry.seq,
-                f"the entry is of {entry.points} points, its rows move {posted}",
-            )
 
 
 def _check_account(history: _History) -> Iterator[_Finding]:
@@ -268,11 +274,11 @@ def _check_account(history: _History) -> Iterator[_Finding]:
         "deficit": sum(row.points for row in history.consumptions if row.lot_seq == 0),
     }
     for name, value in derived.items():
-        if account._mapping[name] != value:
+        if getattr(account, name) != value:
             yield (
                 "account-balances",
                 account.seq,
-                f"{name} is {account._mapping[name]}, the ledger says {value}",
+                f"{name} is {getattr(account, name)}, the ledger says {value}",
             )
     if soonest is not None and (account.next_change_at is None or account.next_change_at > soonest):
         yield (

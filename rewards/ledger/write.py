@@ -1,10 +1,9 @@
 """Write: store all decisions of a batch with one statement a table, however many they are.
 
-New rows go in by COPY, the quickest way into PostgreSQL; changed rows by one UPDATE from arrays. Only
-:mod:`rewards.engine` calls this.
+New rows go in by COPY, the quickest way into PostgreSQL; changed rows by one UPDATE from arrays; both in binary form.
+Only :mod:`rewards.engine` calls this.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,35 +11,31 @@ from typing import Any
 from pydantic_core import to_json
 from sqlalchemy import Connection, text
 
-from rewards.ledger.arrays import instant, instant_array, int_array, text_array
-from rewards.ledger.state import Account, Decision, Lot, Redemption
+from rewards.core import wire
+from rewards.core.wire import BigintArray, ByteaArray, InstantArray, TextArray
+from rewards.ledger.state import Account, Decision, Entry, Lot, Redemption
 
 _UPDATE_ACCOUNTS = text("""
 UPDATE accounts AS a
 SET seq = v.seq, balance = v.balance, available = v.available, pending = v.pending, held = v.held,
-    deficit = v.deficit, digest = decode(v.digest, 'hex'), as_of = :as_of, next_change_at = v.next_change_at,
+    deficit = v.deficit, digest = v.digest, as_of = v.as_of, next_change_at = v.next_change_at,
     last_activity_at = v.last_activity_at, inactive_at = v.inactive_at
-FROM unnest(CAST(:customers AS text[]), CAST(:seq AS bigint[]), CAST(:balance AS bigint[]),
-            CAST(:available AS bigint[]), CAST(:pending AS bigint[]), CAST(:held AS bigint[]),
-            CAST(:deficit AS bigint[]), CAST(:digest AS text[]), CAST(:next_change_at AS timestamptz[]),
-            CAST(:last_activity_at AS timestamptz[]), CAST(:inactive_at AS timestamptz[]))
-     AS v (customer_id, seq, balance, available, pending, held, deficit, digest, next_change_at,
+FROM unnest(:customers, :seq, :balance, :available, :pending, :held, :deficit, :digest, :as_of, :next_change_at,
+            :last_activity_at, :inactive_at)
+     AS v (customer_id, seq, balance, available, pending, held, deficit, digest, as_of, next_change_at,
            last_activity_at, inactive_at)
 WHERE a.customer_id = v.customer_id""")
 
 _UPDATE_LOTS = text("""
 UPDATE lots AS l SET remaining = v.remaining, expired = v.expired
-FROM unnest(CAST(:customers AS text[]), CAST(:lot_seq AS bigint[]), CAST(:remaining AS bigint[]),
-            CAST(:expired AS bigint[])) AS v (customer_id, lot_seq, remaining, expired)
+FROM unnest(:customers, :lot_seq, :remaining, :expired) AS v (customer_id, lot_seq, remaining, expired)
 WHERE l.customer_id = v.customer_id AND l.lot_seq = v.lot_seq""")
 
 _UPDATE_REDEMPTIONS = text("""
 UPDATE redemptions AS r
 SET status = v.status, captured = v.captured, reinstated = v.reinstated, redeem_seq = v.redeem_seq,
     value_minor = v.value_minor, resolved_at = v.resolved_at
-FROM unnest(CAST(:customers AS text[]), CAST(:redemption_seq AS bigint[]), CAST(:status AS text[]),
-            CAST(:captured AS bigint[]), CAST(:reinstated AS bigint[]), CAST(:redeem_seq AS bigint[]),
-            CAST(:value_minor AS bigint[]), CAST(:resolved_at AS timestamptz[]))
+FROM unnest(:customers, :redemption_seq, :status, :captured, :reinstated, :redeem_seq, :value_minor, :resolved_at)
      AS v (customer_id, redemption_seq, status, captured, reinstated, redeem_seq, value_minor, resolved_at)
 WHERE r.customer_id = v.customer_id AND r.redemption_seq = v.redemption_seq""")
 
@@ -48,8 +43,7 @@ _COPY = {
     "accounts": "customer_id, seq, balance, available, pending, held, deficit, digest, as_of, next_change_at, "
     "last_activity_at, inactive_at, created_at",
     "commands": "customer_id, idempotency_key, kind, input_hash, status, answer, recorded_at",
-    "activities": "customer_id, activity_key, award_seq, points, program_version, occurred_at, recorded_at, body, "
-    "grants",
+    "activities": "customer_id, activity_key, award_seq, points, program_version, occurred_at, body, grants",
     "entries": "customer_id, seq, kind, points, balance_after, occurred_at, recorded_at, cause, program_version, "
     "actor, note, idempotency_key, digest",
     "lots": "customer_id, lot_seq, points, remaining, expired, available_at, expires_at, expires_on_inactivity",
@@ -59,6 +53,10 @@ _COPY = {
     "reversals": "customer_id, order_id, refund_id, reversal_seq, amount_minor, lines, by_grant, is_full, "
     "clawed_back, written_off, reinstated, occurred_at, recorded_at",
 }
+_COPY_STATEMENT = {
+    table: f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)" for table, columns in _COPY.items()
+}
+_ROW_HEAD = {table: wire.row_head(columns.count(",") + 1) for table, columns in _COPY.items()}
 
 
 @dataclass(slots=True)
@@ -111,18 +109,18 @@ def write(conn: Connection, batch: Batch, now: datetime) -> None:
     """Store a batch.
 
     Raises:
-        sqlalchemy.exc.IntegrityError: another transaction created one of the new customers meanwhile.
+        psycopg.errors.UniqueViolation: another transaction created one of the new customers meanwhile.
     """
-    changed = [customer_id for customer_id in batch.accounts if customer_id not in batch.new_accounts]
+    changed = [account for owner, account in batch.accounts.items() if owner not in batch.new_accounts]
     # New accounts go first and in id order, so that two batches with the same new customers cannot block each
     # other in a circle.
-    _copy(conn, "accounts", _new_accounts(batch, now))
+    _copy(conn, "accounts", [_account(batch.accounts[owner], now) for owner in sorted(batch.new_accounts)])
     if changed:
-        conn.execute(_UPDATE_ACCOUNTS, _account_arrays([batch.accounts[each] for each in changed], now))
+        conn.execute(_UPDATE_ACCOUNTS, _account_arrays(changed))
     _copy(conn, "commands", [_claim(claim, now) for claim in batch.claims])
     _copy(conn, "entries", [_entry(entry) for _, decision in batch.decisions for entry in decision.entries])
-    _copy(conn, "activities", _activities(batch, now))
-    _copy(conn, "lots", [_lot(customer_id, lot) for (customer_id, _), lot in batch.new_lots.items()])
+    _copy(conn, "activities", _activities(batch))
+    _copy(conn, "lots", [_lot(owner, lot) for (owner, _), lot in batch.new_lots.items()])
     _copy(conn, "consumptions", _consumptions(batch))
     _copy(conn, "redemptions", [_redemption(key[0], each) for key, each in batch.new_redemptions.items()])
     _copy(conn, "reversals", _reversals(batch, now))
@@ -132,164 +130,187 @@ def write(conn: Connection, batch: Batch, now: datetime) -> None:
         conn.execute(_UPDATE_REDEMPTIONS, _redemption_arrays(batch.changed_redemptions))
 
 
-def _copy(conn: Connection, table: str, lines: list[str]) -> None:
-    if not lines:
+def _copy(conn: Connection, table: str, rows: list[list[bytes]]) -> None:
+    """Store rows, each given as the fields of its columns."""
+    if not rows:
         return
+    head = _ROW_HEAD[table]
+    parts = [wire.COPY_HEADER]
+    for row in rows:
+        parts.append(head)
+        parts += row
+    parts.append(wire.COPY_TRAILER)
     driver: Any = conn.connection.driver_connection
-    with driver.cursor() as cursor, cursor.copy(f"COPY {table} ({_COPY[table]}) FROM STDIN") as copy:
-        copy.write("".join(lines))
+    with driver.cursor() as cursor, cursor.copy(_COPY_STATEMENT[table]) as copy:
+        copy.write(b"".join(parts))
 
 
-def _new_accounts(batch: Batch, now: datetime) -> list[str]:
-    lines = []
-    for customer_id in sorted(batch.new_accounts):
-        a = batch.accounts[customer_id]
-        lines.append(
-            f"{_text(customer_id)}\t{a.seq}\t{a.balance}\t{a.available}\t{a.pending}\t{a.held}\t{a.deficit}"
-            f"\t\\\\x{a.digest.hex()}\t{now}\t{_instant_or_null(a.next_change_at)}\t{_instant_or_null(a.last_activity_at)}"
-            f"\t{_instant_or_null(a.inactive_at)}\t{now}\n"
-        )
-    return lines
+def _account(account: Account, now: datetime) -> list[bytes]:
+    figures = (
+        account.seq,
+        account.balance,
+        account.available,
+        account.pending,
+        account.held,
+        account.deficit,
+    )
+    instants = (account.as_of, account.next_change_at, account.last_activity_at, account.inactive_at, now)
+    return [
+        wire.text(account.customer_id),
+        *map(wire.bigint, figures),
+        wire.bytea(account.digest),
+        *map(wire.instant_or_null, instants),
+    ]
 
 
-def _account_arrays(accounts: list[Account], now: datetime) -> dict[str, Any]:
+def _account_arrays(accounts: list[Account]) -> dict[str, Any]:
     return {
-        "as_of": now,
-        "customers": text_array([a.customer_id for a in accounts]),
-        "seq": int_array([a.seq for a in accounts]),
-        "balance": int_array([a.balance for a in accounts]),
-        "available": int_array([a.available for a in accounts]),
-        "pending": int_array([a.pending for a in accounts]),
-        "held": int_array([a.held for a in accounts]),
-        "deficit": int_array([a.deficit for a in accounts]),
-        "digest": "{" + ",".join([a.digest.hex() for a in accounts]) + "}",
-        "next_change_at": instant_array([a.next_change_at for a in accounts]),
-        "last_activity_at": instant_array([a.last_activity_at for a in accounts]),
-        "inactive_at": instant_array([a.inactive_at for a in accounts]),
+        "customers": TextArray([a.customer_id for a in accounts]),
+        "seq": BigintArray([a.seq for a in accounts]),
+        "balance": BigintArray([a.balance for a in accounts]),
+        "available": BigintArray([a.available for a in accounts]),
+        "pending": BigintArray([a.pending for a in accounts]),
+        "held": BigintArray([a.held for a in accounts]),
+        "deficit": BigintArray([a.deficit for a in accounts]),
+        "digest": ByteaArray([a.digest for a in accounts]),
+        "as_of": InstantArray([a.as_of for a in accounts]),
+        "next_change_at": InstantArray([a.next_change_at for a in accounts]),
+        "last_activity_at": InstantArray([a.last_activity_at for a in accounts]),
+        "inactive_at": InstantArray([a.inactive_at for a in accounts]),
     }
 
 
-def _claim(claim: Claim, now: datetime) -> str:
-    return (
-        f"{_text(claim.customer_id)}\t{_text(claim.idempotency_key)}\t{claim.kind}\t\\\\x{claim.input_hash.hex()}"
-        f"\t{claim.status}\t{_text(claim.answer)}\t{instant(now)}\n"
-    )
+def _claim(claim: Claim, now: datetime) -> list[bytes]:
+    return [
+        wire.text(claim.customer_id),
+        wire.text(claim.idempotency_key),
+        wire.text(claim.kind),
+        wire.bytea(claim.input_hash),
+        wire.smallint(claim.status),
+        wire.text(claim.answer),
+        wire.instant(now),
+    ]
 
 
-def _entry(entry: Any) -> str:
-    (
-        customer_id,
-        seq,
-        kind,
-        points,
-        balance_after,
-        occurred_at,
-        recorded_at,
-        cause,
-        program_version,
-        actor,
-        note,
-        key,
-        digest,
-    ) = entry
-    return (
-        f"{_text(customer_id)}\t{seq}\t{kind}\t{points}\t{balance_after}\t{instant(occurred_at)}\t{instant(recorded_at)}"
-        f"\t{_text(cause)}\t{program_version}\t{_text(actor)}\t{_text_or_null(note)}\t{_text_or_null(key)}"
-        f"\t\\\\x{digest.hex()}\n"
-    )
+def _entry(entry: Entry) -> list[bytes]:
+    return [
+        wire.text(entry.customer_id),
+        wire.bigint(entry.seq),
+        wire.text(entry.kind),
+        wire.bigint(entry.points),
+        wire.bigint(entry.balance_after),
+        wire.instant(entry.occurred_at),
+        wire.instant(entry.recorded_at),
+        wire.text(entry.cause),
+        wire.integer(entry.program_version),
+        wire.text(entry.actor),
+        wire.text_or_null(entry.note),
+        wire.text_or_null(entry.idempotency_key),
+        wire.bytea(entry.digest),
+    ]
 
 
-def _activities(batch: Batch, now: datetime) -> list[str]:
-    lines = []
-    for customer_id, decision in batch.decisions:
+def _activities(batch: Batch) -> list[list[bytes]]:
+    rows = []
+    for owner, decision in batch.decisions:
         if decision.new_activity is None:
             continue
         activity, body_json = decision.new_activity
-        lines.append(
-            f"{_text(customer_id)}\t{_text(activity.activity_key)}\t{activity.award_seq}\t{activity.points}"
-            f"\t{activity.program_version}\t{instant(activity.occurred_at)}\t{instant(now)}\t{_text(body_json)}"
-            f"\t{_json(activity.grants)}\n"
+        rows.append(
+            [
+                wire.text(owner),
+                wire.text(activity.activity_key),
+                wire.bigint(activity.award_seq),
+                wire.bigint(activity.points),
+                wire.integer(activity.program_version),
+                wire.instant(activity.occurred_at),
+                wire.text(body_json),
+                wire.bytea(to_json(activity.grants)),
+            ]
         )
-    return lines
+    return rows
 
 
-def _lot(customer_id: str, lot: Lot) -> str:
-    return (
-        f"{_text(customer_id)}\t{lot.lot_seq}\t{lot.points}\t{lot.remaining}\t{lot.expired}\t{instant(lot.available_at)}"
-        f"\t{_instant_or_null(lot.expires_at)}\t{lot.expires_on_inactivity}\n"
-    )
-
-
-def _consumptions(batch: Batch) -> list[str]:
+def _lot(owner: str, lot: Lot) -> list[bytes]:
     return [
-        f"{_text(customer_id)}\t{row.entry_seq}\t{row.lot_seq}\t{row.debit_seq}\t{row.points}\n"
-        for customer_id, decision in batch.decisions
+        wire.text(owner),
+        wire.bigint(lot.lot_seq),
+        wire.bigint(lot.points),
+        wire.bigint(lot.remaining),
+        wire.bigint(lot.expired),
+        wire.instant(lot.available_at),
+        wire.instant_or_null(lot.expires_at),
+        wire.TRUE if lot.expires_on_inactivity else wire.FALSE,
+    ]
+
+
+def _consumptions(batch: Batch) -> list[list[bytes]]:
+    return [
+        [wire.text(owner), *map(wire.bigint, row)]
+        for owner, decision in batch.decisions
         for row in decision.consumptions
     ]
 
 
-def _redemption(customer_id: str, r: Redemption) -> str:
-    return (
-        f"{_text(customer_id)}\t{r.redemption_seq}\t{r.status}\t{r.points}\t{r.captured}\t{r.reinstated}"
-        f"\t{_null(r.redeem_seq)}\t{r.value_minor}\t{r.currency}\t{_text_or_null(r.order_id)}\t{r.program_version}"
-        f"\t{_instant_or_null(r.hold_expires_at)}\t{r.occurred_at}\t{_instant_or_null(r.resolved_at)}\n"
-    )
-
-
-def _reversals(batch: Batch, now: datetime) -> list[str]:
+def _redemption(owner: str, r: Redemption) -> list[bytes]:
     return [
-        f"{_text(customer_id)}\t{_text(r.order_id)}\t{_text(r.refund_id)}\t{r.reversal_seq}\t{r.amount_minor}"
-        f"\t{_json(r.lines)}\t{_json(r.by_grant)}\t{r.is_full}\t{r.clawed_back}\t{r.written_off}\t{r.reinstated}"
-        f"\t{r.occurred_at}\t{now}\n"
-        for customer_id, decision in batch.decisions
+        wire.text(owner),
+        wire.bigint(r.redemption_seq),
+        wire.text(r.status),
+        wire.bigint(r.points),
+        wire.bigint(r.captured),
+        wire.bigint(r.reinstated),
+        wire.NULL if r.redeem_seq is None else wire.bigint(r.redeem_seq),
+        wire.bigint(r.value_minor),
+        wire.text(r.currency),
+        wire.text_or_null(r.order_id),
+        wire.integer(r.program_version),
+        wire.instant_or_null(r.hold_expires_at),
+        wire.instant(r.occurred_at),
+        wire.instant_or_null(r.resolved_at),
+    ]
+
+
+def _reversals(batch: Batch, now: datetime) -> list[list[bytes]]:
+    return [
+        [
+            wire.text(owner),
+            wire.text(r.order_id),
+            wire.text(r.refund_id),
+            wire.bigint(r.reversal_seq),
+            wire.bigint(r.amount_minor),
+            wire.jsonb(to_json(r.lines)),
+            wire.jsonb(to_json(r.by_grant)),
+            wire.TRUE if r.is_full else wire.FALSE,
+            wire.bigint(r.clawed_back),
+            wire.bigint(r.written_off),
+            wire.bigint(r.reinstated),
+            wire.instant(r.occurred_at),
+            wire.instant(now),
+        ]
+        for owner, decision in batch.decisions
         for r in decision.new_reversals
     ]
 
 
-def _lot_arrays(lots: dict[tuple[str, int], Lot]) -> dict[str, str]:
+def _lot_arrays(lots: dict[tuple[str, int], Lot]) -> dict[str, Any]:
     return {
-        "customers": text_array([key[0] for key in lots]),
-        "lot_seq": int_array(key[1] for key in lots),
-        "remaining": int_array(lot.remaining for lot in lots.values()),
-        "expired": int_array(lot.expired for lot in lots.values()),
+        "customers": TextArray([owner for owner, _ in lots]),
+        "lot_seq": BigintArray([lot_seq for _, lot_seq in lots]),
+        "remaining": BigintArray([lot.remaining for lot in lots.values()]),
+        "expired": BigintArray([lot.expired for lot in lots.values()]),
     }
 
 
-def _redemption_arrays(redemptions: dict[tuple[str, int], Redemption]) -> dict[str, str]:
+def _redemption_arrays(redemptions: dict[tuple[str, int], Redemption]) -> dict[str, Any]:
     each = list(redemptions.values())
-    redeem_seqs = ["NULL" if r.redeem_seq is None else str(r.redeem_seq) for r in each]
     return {
-        "customers": text_array([key[0] for key in redemptions]),
-        "redemption_seq": int_array(key[1] for key in redemptions),
-        "status": text_array(r.status for r in each),
-        "captured": int_array(r.captured for r in each),
-        "reinstated": int_array(r.reinstated for r in each),
-        "redeem_seq": "{" + ",".join(redeem_seqs) + "}",
-        "value_minor": int_array(r.value_minor for r in each),
-        "resolved_at": instant_array(r.resolved_at for r in each),
+        "customers": TextArray([owner for owner, _ in redemptions]),
+        "redemption_seq": BigintArray([seq for _, seq in redemptions]),
+        "status": TextArray([r.status for r in each]),
+        "captured": BigintArray([r.captured for r in each]),
+        "reinstated": BigintArray([r.reinstated for r in each]),
+        "redeem_seq": BigintArray([r.redeem_seq for r in each]),
+        "value_minor": BigintArray([r.value_minor for r in each]),
+        "resolved_at": InstantArray([r.resolved_at for r in each]),
     }
-
-
-def _text(value: str) -> str:
-    """Return a text as COPY reads it."""
-    if "\\" in value:
-        value = value.replace("\\", "\\\\")
-    if "\n" in value or "\t" in value or "\r" in value:
-        value = value.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
-    return value
-
-
-def _text_or_null(value: str | None) -> str:
-    return "\\N" if value is None else _text(value)
-
-
-def _null(value: datetime | int | None) -> str:
-    return "\\N" if value is None else str(value)
-
-
-def _instant_or_null(value: datetime | None) -> str:
-    return "\\N" if value is None else instant(value)
-
-
-def _json(value: Iterable[Any]) -> str:
-    return _text(to_json(value).decode())

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from benchmarks.stored import fill
 from rewards.core.database import Database
 from rewards.ledger import load, write
-from rewards.ledger.arrays import instant_array, int_array, text_array
+from rewards.core.wire import BigintArray, ByteaArray, InstantArray, TextArray
 
 _FILLINGS = (
     "INSERT INTO consumptions SELECT customer_id, seq, seq, seq, 1 FROM entries",
@@ -23,34 +23,28 @@ CUSTOMERS = [f"cust-{number}" for number in (3, 700, 4_000)]
 
 
 def _statements() -> dict[str, tuple[Any, dict[str, Any]]]:
-    customers, none = text_array(CUSTOMERS), "{}"
-    pairs = {"customers": customers, "names": text_array(["k1", "k2", "k3"])}
-    numbers = {"customers": customers, "numbers": int_array([1, 2, 3])}
-    orders = pairs | {"names": text_array(["purchase:1"] * 3), "all_orders": customers}
-    every = {
-        "with_lots": customers,
-        "order_customers": customers,
-        "orders": text_array("123"),
-        "all_orders": customers,
-    }
-    instants = instant_array([None] * 3)
-    columns = ("seq", "balance", "available", "pending", "held", "deficit")
-    accounts = {"customers": customers, "as_of": "2026-11-01", "digest": text_array(["ab" * 32] * 3)}
-    accounts |= {name: int_array([1, 2, 3]) for name in columns}
-    accounts |= dict.fromkeys(("next_change_at", "last_activity_at", "inactive_at"), instants)
-    lots = {"customers": customers, "lot_seq": "{1,2,3}", "remaining": "{1,2,3}", "expired": "{0,0,0}"}
+    customers, numbers = TextArray(CUSTOMERS), BigintArray([1, 2, 3])
+    orders = {"customers": customers, "names": TextArray(["purchase:1"] * 3), "all_orders": customers}
+    every = {"with_lots": customers, "order_customers": customers, "orders": TextArray("123")}
+    instants = InstantArray([None] * 3)
+    accounts: dict[str, Any] = {"customers": customers, "digest": ByteaArray([bytes(32)] * 3)}
+    accounts |= dict.fromkeys(("seq", "balance", "available", "pending", "held", "deficit"), numbers)
+    accounts |= dict.fromkeys(("as_of", "next_change_at", "last_activity_at", "inactive_at"), instants)
+    lots = {"customers": customers} | dict.fromkeys(("lot_seq", "remaining", "expired"), numbers)
+    redemptions: dict[str, Any] = {"customers": customers, "status": customers, "resolved_at": instants}
+    changed = ("redemption_seq", "captured", "reinstated", "redeem_seq", "value_minor")
+    redemptions |= dict.fromkeys(changed, numbers)
     return {
         "lock": (load._LOCK_ACCOUNTS, {"customers": customers}),
-        "keys": (load._KEYS, pairs),
-        "known": (load._KNOWN, pairs),
+        "claimed": (load._CLAIMED, {"customers": customers, "keys": customers, "activities": customers}),
         "activities": (load._ACTIVITIES, orders),
         "reversals": (load._REVERSALS, orders),
-        "redemptions": (load._REDEMPTIONS, numbers | every),
-        "consumed": (load._CONSUMED, {"customers": customers, "debits": "{1,2,3}"}),
-        "lots": (load._LOTS, numbers | {"with_lots": customers}),
-        "lots of nobody": (load._LOTS, {"customers": none, "numbers": none, "with_lots": customers}),
+        "redemptions": (load._REDEMPTIONS, {"numbers": numbers} | every | orders),
+        "consumed": (load._CONSUMED, {"customers": customers, "debits": numbers}),
+        "lots": (load._LOTS, {"customers": customers, "numbers": numbers, "with_lots": customers}),
         "update accounts": (write._UPDATE_ACCOUNTS, accounts),
         "update lots": (write._UPDATE_LOTS, lots),
+        "update redemptions": (write._UPDATE_REDEMPTIONS, redemptions),
     }
 
 

@@ -62,9 +62,8 @@ def upgrade() -> None:
         sa.Column("points", sa.BigInteger(), nullable=False),
         sa.Column("program_version", sa.Integer(), nullable=False),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("body", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column("grants", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("body", postgresql.JSON(astext_type=sa.Text()), nullable=False),
+        sa.Column("grants", postgresql.JSON(astext_type=sa.Text()), nullable=False),
         sa.CheckConstraint("points >= 0", name=op.f("ck_activities_points_not_negative")),
         sa.PrimaryKeyConstraint("customer_id", "activity_key", name=op.f("pk_activities")),
     )
