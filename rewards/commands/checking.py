@@ -1,0 +1,45 @@
+"""`rewards check` and `rewards bench`: is it right, and is it fast."""
+
+import json
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from rewards.commands.console import open_database, say, shown_progress
+from rewards.core.errors import SetupError
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def check(as_json: JsonOption = False) -> None:
+    """Verify every invariant of the ledger on the stored data; exit code 0 only where all hold."""
+    from rewards.ledger.verification import verify
+
+    with open_database() as database, shown_progress() as progress, database.engine.connect() as connection:
+        report = verify(connection, lambda done, total: progress("Checking", done, total))
+    if as_json:
+        print(json.dumps(report.as_json(), ensure_ascii=False))
+    else:
+        for each in report.breaks:
+            print(f"{each.invariant}: customer {each.customer_id}, entry {each.seq}: {each.detail}")
+        verdict = "every invariant holds" if report.ok else f"{len(report.breaks):,} breaks"
+        say(f"{report.customers:,} customers, {report.entries:,} entries: {verdict}")
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def bench(
+    name: Annotated[
+        str | None, typer.Argument(help="Which benchmark; all of them if not given.", show_default=False)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the benchmarks, each as a ratio against a baseline that is run beside it."""
+    try:
+        benchmarks = import_module("benchmarks")
+    except ModuleNotFoundError as error:
+        if error.name != "benchmarks":
+            raise
+        raise SetupError("The benchmarks come with the source code: run this in a clone of it") from None
+    raise typer.Exit(benchmarks.run_benchmarks(name, as_json=as_json))

@@ -1,0 +1,112 @@
+"""`rewards program`: the program document and its versions."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rewards.commands.console import open_database, parse_instant, say, table
+from rewards.core.clock import utc_now
+from rewards.core.errors import SetupError
+
+if TYPE_CHECKING:
+    from rewards.program.document import ProgramDocument
+
+app = typer.Typer(no_args_is_help=True, help="Show, check and publish the program.")
+
+FileArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A program as YAML or JSON.", show_default=False)
+]
+
+
+@app.command()
+def show(
+    version: Annotated[
+        int | None, typer.Option(help="A version's number; the one in force if not given.")
+    ] = None,
+) -> None:
+    """Print a published program as YAML, every default written out."""
+    from rewards.program.loading import to_yaml
+    from rewards.program.versions import load_history
+
+    with open_database() as database, database.engine.connect() as connection:
+        history = load_history(connection)
+    try:
+        found = history.in_force(utc_now()) if version is None else history.by_version(version)
+    except LookupError as error:
+        raise SetupError(f"{str(error).capitalize()}; `rewards program history` lists them") from None
+    say(f"Version {found.version}, effective from {found.effective_from.isoformat()}")
+    print(to_yaml(found.document), end="")
+
+
+@app.command()
+def validate(file: FileArgument) -> None:
+    """Check a program without publishing it; every error is named with its line."""
+    document = _load(file)
+    say(f"{file} is valid: {document.name}, {len(document.earn)} earn rules, in {document.currency}")
+
+
+@app.command()
+def publish(
+    file: FileArgument,
+    effective_from: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="From when activities are scored by it; now if not given."),
+    ] = None,
+    note: Annotated[str | None, typer.Option(help="Why, for the history.")] = None,
+) -> None:
+    """Publish a program as the next version. Versions are never edited, and awards keep theirs."""
+    from rewards.program.differences import history_differences
+    from rewards.program.versions import load_history
+    from rewards.program.versions import publish as append
+
+    document = _load(file)
+    starts_at = None if effective_from is None else parse_instant(effective_from, document.zone)
+    now = utc_now()
+    with open_database() as database, database.engine.begin() as connection:
+        before = load_history(connection).latest
+        published = append(connection, document, effective_from=starts_at, now=now, actor="cli", note=note)
+    changes = history_differences(before.document, document)
+    for change in changes or ["nothing changed"]:
+        say(f"  {change}")
+    say(f"Published as version {published.version}, effective from {published.effective_from.isoformat()}")
+
+
+@app.command()
+def history() -> None:
+    """List all published versions; * marks the one in force."""
+    from rewards.program.versions import load_history
+
+    with open_database() as database, database.engine.connect() as connection:
+        versions = load_history(connection)
+    in_force = versions.in_force(utc_now()).version
+    rows = [("", "VERSION", "EFFECTIVE FROM", "PUBLISHED", "BY", "NAME", "NOTE")]
+    rows += [
+        (
+            "*" if each.version == in_force else "",
+            str(each.version),
+            f"{each.effective_from:%Y-%m-%d %H:%M:%SZ}",
+            f"{each.published_at:%Y-%m-%d %H:%M:%SZ}",
+            each.published_by,
+            each.document.name,
+            each.note or "",
+        )
+        for each in versions.versions
+    ]
+    print(table(rows))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the program document, for editors and other programs."""
+    import json
+
+    from rewards.program.loading import json_schema
+
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+def _load(file: Path) -> "ProgramDocument":
+    from rewards.program.loading import load_file
+
+    return load_file(file)

@@ -1,0 +1,285 @@
+"""Jobs: work that is due by time, done once however many processes look after it.
+
+Time itself changes what customers can spend; the jobs book it, so that the entries say so. They submit
+``Settle`` commands to the engine, and settling is idempotent: a job that was cut short is simply run again.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal, Protocol
+from zlib import crc32
+
+from sqlalchemy import Connection, RowMapping, Select, select, text, tuple_
+from sqlalchemy.exc import SQLAlchemyError
+
+from rewards.core.database import Database
+from rewards.core.errors import SetupError
+from rewards.core.progress import Progress, unheard
+from rewards.decide.commands import Settle
+from rewards.decide.submission import Submission
+from rewards.engine import Engine
+from rewards.ledger.tables import AccountRow, JobRunRow, RedemptionRow
+
+#: So many customers are settled in one transaction.
+CHUNK_CUSTOMERS = 1_000
+#: So many are looked up at once. At a month's end all may be due at one instant, which the index cannot tell
+#: apart: each look-up then sorts all that are left, so there are to be few.
+PAGE_CUSTOMERS = 50_000
+
+#: First half of each job's advisory lock ("JOBS" in ASCII); the second half is made from the job's name.
+_LOCK_SPACE = 0x4A4F4253
+_NEVER_SCHEDULED = datetime(1970, 1, 1, tzinfo=UTC)
+
+_accounts = AccountRow.__table__  # type: ignore[attr-defined]
+_redemptions = RedemptionRow.__table__  # type: ignore[attr-defined]
+_job_runs = JobRunRow.__table__  # type: ignore[attr-defined]
+
+
+class JobFailed(SetupError):
+    """A job did what it could and left something undone; the message says what."""
+
+
+class Work(Protocol):
+    """What a job does."""
+
+    def __call__(self, database: Database, now: datetime, progress: Progress) -> "Done":
+        """Do everything that is due at ``now``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How much a job found to do, and what that came to, in one line."""
+
+    count: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job, and how often the scheduler runs it; ``every`` divides a day."""
+
+    name: str
+    summary: str
+    every: timedelta
+    work: Work
+
+    def due_at(self, now: datetime) -> datetime:
+        """Return the last instant up to ``now`` at which the job was due."""
+        midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        return midnight + (now - midnight) // self.every * self.every
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run went, and in ``detail`` one line about it; ``count`` is how much there was to do."""
+
+    status: Literal["done", "already-running", "not-due"]
+    detail: str
+    count: int = 0
+
+
+def run_job(
+    name: str,
+    database: Database,
+    now: datetime,
+    progress: Progress = unheard,
+    *,
+    due_at: datetime | None = None,
+) -> Outcome:
+    """Do what one of :data:`JOBS` finds due at ``now``, unless another process is doing it; see :func:`run`.
+
+    Raises:
+        SetupError: there is no such job.
+    """
+    return run(find_job(name), database, now, progress, due_at=due_at)
+
+
+def run(
+    job: Job,
+    database: Database,
+    now: datetime,
+    progress: Progress = unheard,
+    *,
+    due_at: datetime | None = None,
+) -> Outcome:
+    """Do what a job finds due at ``now``, unless another process is doing it.
+
+    Args:
+        job: what to run.
+        database: where.
+        now: up to when; what lies later is left alone.
+        progress: told how many customers are done.
+        due_at: the turn that the scheduler is taking: it is taken once across all processes. None where a
+            person runs the job: the scheduler's turns are then as they were.
+    """
+    name = job.name
+    with _lock(job, database) as connection:
+        if connection is None:
+            return Outcome("already-running", "already running in another process")
+        if due_at is not None and _was_taken(connection, name, due_at):
+            return Outcome("not-due", f"has run for {due_at.isoformat()}")
+        _begin(connection, name, due_at)
+        try:
+            done = job.work(database, now, progress)
+        except BaseException as error:
+            detail = str(error) if isinstance(error, JobFailed) else type(error).__name__
+            _finish_if_possible(connection, name, detail)
+            raise
+        _finish(connection, name, ok=True, detail=done.detail)
+        return Outcome("done", done.detail, done.count)
+
+
+def find_job(name: str) -> Job:
+    """Return a job by its name.
+
+    Raises:
+        SetupError: there is no such job.
+    """
+    try:
+        return JOBS[name]
+    except KeyError:
+        raise SetupError(f"There is no job {name!r}; there are: {', '.join(JOBS)}") from None
+
+
+def last_runs(connection: Connection) -> dict[str, RowMapping]:
+    """Return the ``job_runs`` row of each job that ever ran, by name."""
+    return {row["name"]: row for row in connection.execute(select(_job_runs)).mappings()}
+
+
+@contextmanager
+def _lock(job: Job, database: Database) -> Iterator[Connection | None]:
+    """Hold the job's lock for as long as the session lives; yield None where another session holds it.
+
+    The connection commits each statement, so that it never keeps a transaction open while the job works.
+    """
+    keys = {"space": _LOCK_SPACE, "job": crc32(job.name.encode()) - 2**31}
+    with database.engine.connect() as plain:
+        connection = plain.execution_options(isolation_level="AUTOCOMMIT")
+        if not connection.scalar(text("SELECT pg_try_advisory_lock(:space, :job)"), keys):
+            yield None
+            return
+        try:
+            yield connection
+        finally:
+            # Where the session is lost, the lock went with it.
+            with suppress(SQLAlchemyError):
+                connection.execute(text("SELECT pg_advisory_unlock(:space, :job)"), keys)
+
+
+def _was_taken(connection: Connection, name: str, due_at: datetime) -> bool:
+    found = connection.execute(
+        select(_job_runs.c.due_at, _job_runs.c.ok).where(_job_runs.c.name == name)
+    ).one_or_none()
+    return found is not None and found.due_at >= due_at and found.ok is True
+
+
+def _begin(connection: Connection, name: str, due_at: datetime | None) -> None:
+    # What a person runs is not the scheduler's turn, so it leaves due_at alone.
+    connection.execute(
+        text(
+            "INSERT INTO job_runs (name, due_at, started_at) VALUES (:name, :first_due_at, clock_timestamp())"
+            " ON CONFLICT (name) DO UPDATE SET due_at = coalesce(:due_at, job_runs.due_at),"
+            " started_at = clock_timestamp(), finished_at = NULL, ok = NULL, detail = NULL"
+        ),
+        {"name": name, "first_due_at": due_at or _NEVER_SCHEDULED, "due_at": due_at},
+    )
+
+
+def _finish(connection: Connection, name: str, *, ok: bool, detail: str) -> None:
+    connection.execute(
+        text(
+            "UPDATE job_runs SET finished_at = clock_timestamp(), ok = :ok, detail = :detail"
+            " WHERE name = :name"
+        ),
+        {"name": name, "ok": ok, "detail": detail[:500]},
+    )
+
+
+def _finish_if_possible(connection: Connection, name: str, detail: str) -> None:
+    # Where that cannot be noted, the row still says that the run began and did not finish, which is so.
+    with suppress(SQLAlchemyError):
+        _finish(connection, name, ok=False, detail=detail)
+
+
+def _expire(database: Database, now: datetime, progress: Progress) -> Done:
+    due_at, customer_id = _accounts.c.next_change_at, _accounts.c.customer_id
+    settled = _settle(database, select(due_at, customer_id).where(due_at <= now), "expire", now, progress)
+    return Done(settled.customers, f"{settled.customers} customers settled, {settled.expired} points expired")
+
+
+def _release_holds(database: Database, now: datetime, progress: Progress) -> Done:
+    due_at, customer_id = _redemptions.c.hold_expires_at, _redemptions.c.customer_id
+    due = select(due_at, customer_id).where(_redemptions.c.status == "held", due_at <= now)
+    settled = _settle(database, due, "release-holds", now, progress)
+    return Done(
+        settled.customers, f"{settled.customers} customers settled, {settled.released} points released"
+    )
+
+
+@dataclass(slots=True)
+class _Settled:
+    customers: int = 0
+    expired: int = 0
+    released: int = 0
+
+
+def _settle(
+    database: Database, due: Select[datetime, str], name: str, now: datetime, progress: Progress
+) -> _Settled:
+    """Settle every customer that ``due``, a selection of (instant, customer), names.
+
+    Raises:
+        JobFailed: the engine could not settle some of them; the others are settled.
+    """
+    engine, settled, failed = Engine(database), _Settled(), 0
+    for customers in _chunks(database, due):
+        commands = [
+            Submission(Settle(customer_id=customer_id), None, actor=f"job:{name}", remember_refusal=False)
+            for customer_id in customers
+        ]
+        for answer in engine.execute(commands, now):
+            if answer.status >= 500:
+                failed += 1
+                continue
+            body = json.loads(answer.body)
+            settled.expired += body.get("points_expired", 0)
+            settled.released += body.get("points_released", 0)
+        settled.customers += len(customers)
+        progress(name, settled.customers, None)
+    if failed:
+        raise JobFailed(f"{failed} of {settled.customers} customers could not be settled; the log says why")
+    return settled
+
+
+def _chunks(database: Database, due: Select[datetime, str]) -> Iterator[list[str]]:
+    """Yield the customers of ``due`` a thousand at a time, earliest instant first."""
+    instant, customer_id = due.selected_columns.values()
+    ordered = due.order_by(instant, customer_id).limit(PAGE_CUSTOMERS)
+    page = ordered
+    while True:
+        with database.engine.connect() as connection:
+            rows = connection.execute(page).all()
+        if not rows:
+            return
+        customers = list(dict.fromkeys(row[1] for row in rows))
+        for start in range(0, len(customers), CHUNK_CUSTOMERS):
+            yield customers[start : start + CHUNK_CUSTOMERS]
+        # Settled customers leave the selection; going on from the last row ends this even if one did not.
+        page = ordered.where(tuple_(instant, customer_id) > tuple_(rows[-1][0], rows[-1][1]))
+
+
+JOBS: Mapping[str, Job] = {
+    job.name: job
+    for job in (
+        Job(
+            "release-holds",
+            "give back the points of holds that have lapsed",
+            timedelta(minutes=1),
+            _release_holds,
+        ),
+        Job("expire", "book points that have expired or become available", timedelta(minutes=5), _expire),
+    )
+}
