@@ -1,0 +1,72 @@
+"""The customer's page, ``/me/{token}``: the balance, what becomes of it, and how it came about."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy import Connection
+
+from api.deps import services_of
+from api.errors import Problem
+from api.pages import assets
+from api.pages.customer_view import CustomerView, customer_view
+from api.pages.rendering import html_page
+from rewards.core import wording
+from rewards.core.clock import utc_now
+from rewards.core.links import LinkExpired, LinkInvalid, read_link
+from rewards.ledger.history import history_view
+from rewards.ledger.statements import read_balance
+from rewards.program.versions import HistoryCache
+
+PAGE_SIZE = 20
+#: A larger number than any entry has; beyond it there is nothing to look for.
+_LARGEST = 2**63 - 1
+
+router = APIRouter()
+router.include_router(assets.router)
+
+
+@router.api_route("/me/{token}", methods=["GET", "HEAD"], include_in_schema=False)
+async def customer_page(request: Request, token: str, before: Annotated[str, Query()] = "") -> Response:
+    """Show a customer's page to whoever holds a good link to it."""
+    services = services_of(request)
+    now = utc_now()
+    try:
+        customer_id = read_link(services.settings, token, now)
+    except LinkExpired as expired:
+        return html_page("link_expired.html", 410, expired_on=wording.day(expired.expired_at.date()))
+    except LinkInvalid:
+        return html_page("link_invalid.html", 404)
+    try:
+        view = await services.reader.read(
+            lambda conn: _view(conn, services.programs, customer_id, _number(before), now)
+        )
+    except Problem as problem:
+        return html_page("try_again.html", problem.status, headers=problem.headers)
+    if view is None:
+        return html_page("customer_unknown.html", 404)
+    return html_page("customer.html", view=view)
+
+
+def _view(
+    conn: Connection, programs: HistoryCache, customer_id: str, before: int | None, now: datetime
+) -> CustomerView | None:
+    # One snapshot for all that the page shows: the balance and the history never contradict each other.
+    conn.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    found = read_balance(conn, customer_id, None, now)
+    if found is None:
+        return None
+    history = programs.current(conn)
+    return customer_view(
+        customer_id,
+        found.balance,
+        history.in_force(now).document,
+        history_view(conn, customer_id, PAGE_SIZE, before, history),
+        entries=found.entries,
+        page_size=PAGE_SIZE,
+    )
+
+
+def _number(text: str) -> int | None:
+    """Read the number of an entry; None, the latest page, for whatever is none."""
+    return min(int(text), _LARGEST) if text.isascii() and text.isdigit() and len(text) < 20 else None
