@@ -40,6 +40,8 @@ class Draft:
         self.program_version = program_version
         self._state = state
         self._submission = submission
+        #: The last entry that brought points in; a debt is paid on its behalf.
+        self._credit_seq: int | None = None
         #: Lots created on an account whose other lots were not loaded.
         self._fresh: list[Lot] = []
         self._activities = dict(state.activities)
@@ -139,8 +141,10 @@ class Draft:
             key,
         )
         digest = chain(account.digest, canonical_form(fields))
-        self.decision.entries.append(Entry(*fields, digest))
+        self.decision.entries.append(Entry._make((*fields, digest)))
         account.seq = seq
+        if points > 0:
+            self._credit_seq = seq
         account.balance = balance
         account.digest = digest
         return seq
@@ -228,9 +232,7 @@ class Draft:
         rows = self.decision.consumptions
         for index in range(len(rows) - 1, -1, -1):
             row = rows[index]
-            if row.entry_seq != entry_seq:
-                break
-            if row.lot_seq == lot_seq and row.debit_seq == debit_seq:
+            if (row.entry_seq, row.lot_seq, row.debit_seq) == (entry_seq, lot_seq, debit_seq):
                 total = row.points + points
                 if total:
                     rows[index] = Consumption(entry_seq, lot_seq, debit_seq, total)
@@ -255,7 +257,7 @@ class Draft:
             self.release(hold, "expired", at=lapsed_at, by_time=True)
             # Points that come back after their lot's expiry are gone at that moment: a hold is no shelter.
             self.expire_lots(until=lapsed_at, no_earlier_than=lapsed_at)
-            self.pay_debt(self.account.seq, at=lapsed_at)
+            self.pay_debt(at=lapsed_at)
         self.expire_lots()
 
     def _has_lapsed(self, redemption: Redemption) -> bool:
@@ -294,9 +296,13 @@ class Draft:
         self.change(hold)
         return seq
 
-    def pay_debt(self, credit_seq: int, *, at: datetime | None = None) -> None:
-        """Pay the deficit from the lots open at ``at`` (now unless given), on behalf of credit ``credit_seq``."""
-        if self.account.deficit == 0:
+    def pay_debt(self, *, at: datetime | None = None) -> None:
+        """Pay the deficit from the lots open at ``at`` (now unless given), on behalf of the last credit.
+
+        Never on behalf of a debit: what is undone of that would come back from the debt's payment.
+        """
+        credit_seq = self._credit_seq
+        if self.account.deficit == 0 or credit_seq is None:
             return
         for lot in self.open_lots(at):
             part = min(self.account.deficit, lot.remaining)
@@ -333,7 +339,7 @@ class Draft:
             self.expire_lots(
                 no_earlier_than=self.decision.entries[-1].occurred_at if self._refilled() else None
             )
-            self.pay_debt(account.seq)
+            self.pay_debt()
             self._close_from_lots()
         account.as_of = self.now
         self.decision.after = CustomerState(
@@ -360,7 +366,7 @@ class Draft:
         inactive_at = account.inactive_at
         if any(is_expired(lot, inactive_at, now) for lot in self._fresh):
             self.expire_lots()
-        self.pay_debt(account.seq)
+        self.pay_debt()
         soonest = account.next_change_at
         for lot in self._fresh:
             if lot.available_at > now:

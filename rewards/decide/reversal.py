@@ -273,7 +273,7 @@ def _book(
     reinstated = _give_back(draft, paid, refund, version.document.refunds.rounding, cause, occurred_at)
     if reinstated:
         draft.expire_lots(no_earlier_than=occurred_at)
-        draft.pay_debt(draft.account.seq)
+        draft.pay_debt()
     by_grant = [] if activity is None else _due_by_grant(activity, earlier, refund, version.document)
     due = sum(by_grant)
     seq, written_off = _claw_back(draft, activity, due, cause, occurred_at, version.version, version.document)

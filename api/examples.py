@@ -1,0 +1,207 @@
+"""One example of every request and answer, as the OpenAPI document and the reference page show them."""
+
+from typing import Any
+
+from rewards.core import ids
+
+Example = dict[str, Any]
+
+_CUSTOMER = "c-1"
+_AWARD = ids.encode(ids.AWARD, _CUSTOMER, 1)
+_REDEMPTION = ids.encode(ids.REDEMPTION, _CUSTOMER, 2)
+HOLD_ID = ids.encode(ids.REDEMPTION, _CUSTOMER, 3)
+_NOON = "2026-11-01T12:00:00Z"
+_NEXT_YEAR = "2027-11-01T12:00:00Z"
+
+
+def _balance(available: int, held: int = 0) -> Example:
+    return {"available": available, "pending": 0, "held": held, "deficit": 0}
+
+
+PURCHASE: Example = {
+    "customer_id": _CUSTOMER,
+    "occurred_at": _NOON,
+    "activity": {
+        "type": "purchase",
+        "order_id": "1001",
+        "total_minor": 4999,
+        "currency": "USD",
+        "items": [{"line_id": "1", "sku": "TEA", "category": "drinks", "quantity": 2, "amount_minor": 4999}],
+        "channel": "web",
+    },
+}
+SURVEY: Example = {
+    "customer_id": _CUSTOMER,
+    "activity": {"type": "survey", "survey_id": "nps-2026q4", "answers": {"recommend": 9}},
+}
+SIGNUP: Example = {"customer_id": _CUSTOMER, "activity": {"type": "signup"}}
+_FIGURES: Example = {
+    "customer_id": _CUSTOMER,
+    "points": 49,
+    "status": "available",
+    "available_at": _NOON,
+    "expires_at": _NEXT_YEAR,
+    "program_version": 1,
+    "explanation": [{"rule_id": "base", "points": 49, "text": "1 point per 1.00 USD on 49.99 USD"}],
+    "balance": _balance(49),
+    "tier": None,
+}
+AWARD_ANSWER: Example = {"award_id": _AWARD, **_FIGURES}
+QUOTE_ANSWER: Example = {
+    "award": _FIGURES,
+    "redemption": {
+        "available": 120,
+        "minimum_points": 1,
+        "step_points": 1,
+        "max_points": 120,
+        "max_value_minor": 120,
+        "currency": "USD",
+    },
+}
+
+REDEEM: Example = {"customer_id": _CUSTOMER, "points": 40, "order_id": "1002"}
+HOLD: Example = {"customer_id": _CUSTOMER, "points": 40, "hold": True, "hold_expires_in": "PT30M"}
+REDEMPTION_ANSWER: Example = {
+    "redemption_id": _REDEMPTION,
+    "customer_id": _CUSTOMER,
+    "status": "captured",
+    "points": 40,
+    "points_reinstated": 0,
+    "value_minor": 40,
+    "currency": "USD",
+    "order_id": "1002",
+    "coupon_code": None,
+    "expires_at": None,
+    "program_version": 1,
+    "balance": _balance(9),
+}
+CAPTURE: Example = {"points": 25}
+CAPTURE_ANSWER: Example = {
+    **REDEMPTION_ANSWER,
+    "redemption_id": HOLD_ID,
+    "points": 25,
+    "value_minor": 25,
+    "order_id": None,
+    "balance": _balance(24),
+}
+VOID_ANSWER: Example = {
+    **REDEMPTION_ANSWER,
+    "redemption_id": HOLD_ID,
+    "status": "voided",
+    "order_id": None,
+    "balance": _balance(49),
+}
+REVERSED_ANSWER: Example = {
+    **REDEMPTION_ANSWER,
+    "status": "reversed",
+    "points_reinstated": 40,
+    "balance": _balance(49),
+}
+
+REVERSAL_BY_LINE: Example = {
+    "customer_id": _CUSTOMER,
+    "order_id": "1001",
+    "refund_id": "r-1",
+    "items": [{"line_id": "1", "quantity": 1}],
+}
+REVERSAL_IN_FULL: Example = {"customer_id": _CUSTOMER, "order_id": "1001", "refund_id": "r-2", "full": True}
+REVERSAL_ANSWER: Example = {
+    "reversal_id": ids.encode(ids.REVERSAL, _CUSTOMER, 4),
+    "customer_id": _CUSTOMER,
+    "order_id": "1001",
+    "refund_id": "r-2",
+    "amount_minor": 4999,
+    "points_clawed_back": 49,
+    "points_written_off": 0,
+    "points_reinstated": 0,
+    "explanation": [],
+    "balance": _balance(0),
+}
+
+ADJUSTMENT: Example = {"customer_id": _CUSTOMER, "points": 100, "reason": "Sorry for the late parcel"}
+ADJUSTMENT_ANSWER: Example = {
+    "adjustment_id": ids.encode(ids.ADJUSTMENT, _CUSTOMER, 5),
+    "customer_id": _CUSTOMER,
+    "points": 100,
+    "reason": "Sorry for the late parcel",
+    "program_version": 1,
+    "balance": _balance(100),
+}
+
+BATCH: Example = {
+    "operations": [
+        {"op": "award", "idempotency_key": "order-1001", "body": PURCHASE},
+        {"op": "redeem", "idempotency_key": "basket-77", "body": {"customer_id": _CUSTOMER, "points": 5000}},
+    ]
+}
+INSUFFICIENT: Example = {
+    "type": "urn:rewards:problem:insufficient-points",
+    "title": "The available points do not cover the request",
+    "status": 409,
+    "code": "insufficient-points",
+    "detail": "5000 points were requested and 49 are available.",
+    "available": 49,
+    "requested": 5000,
+}
+BATCH_ANSWER: Example = {
+    "results": [{"status": 201, "body": AWARD_ANSWER}, {"status": 409, "body": INSUFFICIENT}]
+}
+
+CUSTOMER_ANSWER: Example = {
+    "customer_id": _CUSTOMER,
+    "as_of": _NOON,
+    "balance": _balance(9, held=40),
+    "expirations": [{"expires_at": _NEXT_YEAR, "points": 9, "pending": False}],
+    "pending": [],
+    "holds": [{"redemption_id": HOLD_ID, "points": 40, "expires_at": "2026-11-01T12:30:00Z"}],
+    "tier": None,
+    "enrolled": True,
+    "held_out": False,
+    "customer_since": "2025-03-14T09:26:53Z",
+}
+ENTRIES_ANSWER: Example = {
+    "entries": [
+        {
+            "seq": 1,
+            "kind": "award",
+            "points": 49,
+            "balance_after": 49,
+            "occurred_at": _NOON,
+            "recorded_at": "2026-11-01T12:00:01.250000Z",
+            "cause": "purchase:1001",
+            "program_version": 1,
+            "actor": "key:3f9c0a51d2e4",
+            "note": None,
+            "digest": "9f2b" * 16,
+        }
+    ],
+    "next_cursor": None,
+}
+LINK_ANSWER: Example = {
+    "url": "https://rewards.example.com/me/eyJjIjoiYy0xIn0.c2lnbmF0dXJl",
+    "expires_at": "2026-12-01T12:00:00Z",
+}
+
+_DOCUMENT: Example = {
+    "schema_version": 1,
+    "name": "Tea club",
+    "currency": "USD",
+    "timezone": "America/New_York",
+    "earn": [
+        {"id": "base", "activity": "purchase", "gives": {"type": "per_amount", "points": 1, "per_minor": 100}}
+    ],
+    "points": {"pending": "P14D", "expiry": {"type": "after", "period": "P12M"}},
+}
+PUBLISH: Example = {
+    "document": _DOCUMENT,
+    "effective_from": "2026-12-01T05:00:00Z",
+    "note": "A refund window",
+}
+PROGRAM_ANSWER: Example = {
+    "version": 2,
+    "effective_from": "2026-12-01T05:00:00Z",
+    "published_at": _NOON,
+    "published_by": "key:3f9c0a51d2e4",
+    "note": "A refund window",
+    "document": _DOCUMENT,
+}

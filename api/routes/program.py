@@ -1,0 +1,102 @@
+"""The program: the version in force, and publishing the next one."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import TypeAdapter
+
+from api import documentation as docs
+from api import examples, schemas
+from api.bodies import DOCUMENT_LIMIT_BYTES, parse, read_json
+from api.deps import Reading, TheServices, authorize, services_of
+from api.errors import Problem, invalid_program
+from api.routing import RawRoute, json_answer
+from rewards.core.clock import utc_now
+from rewards.ledger.statements import rfc3339
+from rewards.program.history import ProgramVersion
+from rewards.program.loading import ProgramInvalid, parse_document
+from rewards.program.versions import publish
+
+router = APIRouter()
+
+_PUBLISH = TypeAdapter(schemas.PublishBody)
+
+
+@router.get(
+    "/v1/program",
+    operation_id="program",
+    **docs.documented(
+        tag="program",
+        summary="See the program in force",
+        answer=schemas.ProgramAnswer,
+        example=examples.PROGRAM_ANSWER,
+    ),
+)
+async def program(services: TheServices, _key: Reading) -> Any:
+    """Return the version that governs what happens now."""
+    history = await services.reader.read(services.programs.current)
+    return json_answer(_shown(history.in_force(utc_now())))
+
+
+async def publish_program(request: Request) -> Response:
+    """Publish a document as the next version."""
+    key = await authorize(request, "admin")
+    body = parse(_PUBLISH, await read_json(request, DOCUMENT_LIMIT_BYTES))
+    services = services_of(request)
+
+    def append() -> ProgramVersion:
+        document = parse_document(body.document)
+        with services.database.engine.begin() as conn:
+            return publish(
+                conn,
+                document,
+                effective_from=body.effective_from,
+                now=utc_now(),
+                actor=key.actor,
+                note=body.note,
+            )
+
+    try:
+        version = await services.reader.call(append)
+    except ProgramInvalid as invalid:
+        raise _problem(invalid) from None
+    return json_answer(_shown(version))
+
+
+def _problem(invalid: ProgramInvalid) -> Problem:
+    return invalid_program(
+        (f"document.{error.path}" if error.path else "document", error.message) for error in invalid.errors
+    )
+
+
+def _shown(version: ProgramVersion) -> dict[str, Any]:
+    return {
+        "version": version.version,
+        "effective_from": rfc3339(version.effective_from),
+        "published_at": rfc3339(version.published_at),
+        "published_by": version.published_by,
+        "note": version.note,
+        "document": version.document.model_dump(mode="json"),
+    }
+
+
+def routes() -> list[RawRoute]:
+    """Return the route that FastAPI's own reading of bodies would not do for."""
+    return [
+        RawRoute(
+            "/v1/program",
+            publish_program,
+            methods=["PUT"],
+            name="publish_program",
+            operation_id="publish_program",
+            **docs.documented(
+                tag="program",
+                summary="Publish a program",
+                description="Appends a version; what was awarded keeps its own. Needs an admin key.",
+                body=schemas.PublishBody,
+                body_examples={"a refund window": examples.PUBLISH},
+                answer=schemas.ProgramAnswer,
+                example=examples.PROGRAM_ANSWER,
+            ),
+        )
+    ]
