@@ -10,7 +10,7 @@ from rewards.commands.console import open_database, say, shown_progress
 from rewards.core.clock import utc_now
 
 if TYPE_CHECKING:
-    from rewards.importing.running import ImportReport
+    from rewards.importing.report import ImportReport
 
 app = typer.Typer(no_args_is_help=True, help="Bring in a shop's history from CSV files.")
 
@@ -41,8 +41,10 @@ def orders(
     An interrupted import goes on where it stopped when it is run again. Rejected rows are counted and the
     others kept; the exit code is 1 where no row could be imported, or one failed for no fault of its own.
     """
+    from rewards.core.collector import tune_for_batches
     from rewards.importing.running import import_orders
 
+    tune_for_batches()
     started_at = time.monotonic()
     try:
         with open_database() as database, shown_progress() as progress:

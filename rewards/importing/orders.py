@@ -7,6 +7,7 @@ what bringing them into the order of time takes.
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -129,45 +130,12 @@ class OrderReader:
             is_sorted = is_sorted and earlier <= latest
             orders.append(order)
         if not is_sorted:
-            orders.sort(key=lambda order: (order.ordered_at, order.is_return))
+            orders.sort(key=attrgetter("ordered_at", "is_return"))
         return orders, rejected
 
     def command(self, order: Order, *, award: bool = True) -> Award | Record | Reverse | Return:
-        """Return the command of an order; ``award=False`` records a purchase and gives it nothing.
-
-        Raises:
-            ValueError: the order cannot be one; the message says why.
-        """
-        try:
-            if order.is_return:
-                return _refund(order)
-            kind = Award if award else Record
-            return kind.model_validate(
-                {
-                    "customer_id": order.customer_id,
-                    "occurred_at": order.ordered_at,
-                    "activity": self._purchase(order),
-                }
-            )
-        except ValidationError as error:
-            raise ValueError(_in_words(error)) from None
-
-    def _purchase(self, order: Order) -> dict[str, Any]:
-        purchase: dict[str, Any] = {
-            "type": "purchase",
-            "order_id": order.order_id,
-            "total_minor": order.amount_minor,
-            "currency": order.currency,
-        }
-        if order.items:
-            try:
-                purchase["items"] = from_json(order.items, allow_inf_nan=False)
-            except ValueError as error:
-                raise ValueError(f"items is not JSON: {error}") from None
-        if order.attributes:
-            named = zip(self.attribute_names, order.attributes, strict=True)
-            purchase["attributes"] = {name: value for name, value in named if value}
-        return purchase
+        """Return the command of an order of this file; see :func:`command_of`."""
+        return command_of(order, self.attribute_names, award=award)
 
     def _row_reader(self) -> Callable[[int, Sequence[str]], Order]:
         """Return the function that makes a record an order, or raises :class:`_Unfit`."""
@@ -177,11 +145,12 @@ class OrderReader:
         at_attributes = [columns[name] for name in self.attribute_names]
         share = _sharing()
         in_force = _in_force_by_instant(self._history)
+        instant = _remembering(lambda text: _instant(text, in_force))
 
         def read(line: int, record: Sequence[str]) -> Order:
             order_id = _id(record[at_id], "order_id")
             customer_id = share(_id(record[at_customer], "customer_id"))
-            ordered_at = _instant(record[at_time].strip(), in_force)
+            ordered_at = instant(record[at_time].strip())
             named = record[at_currency].strip() if at_currency is not None else ""
             currency = share(named) if named else in_force(ordered_at).document.currency
             amount_minor = _amount(record[at_amount], currency)
@@ -223,11 +192,67 @@ def _sharing() -> Callable[[str], str]:
     return share
 
 
+def _remembering(read: Callable[[str], datetime]) -> Callable[[str], datetime]:
+    """Return a function that reads equal texts once: many exports have days, or minutes, and no seconds."""
+    known: dict[str, datetime] = {}
+
+    def remembered(text: str) -> datetime:
+        instant = known.get(text)
+        if instant is None:
+            if len(known) >= _MOST_SHARED_TEXTS:
+                known.clear()
+            instant = known[text] = read(text)
+        return instant
+
+    return remembered
+
+
 def _in_force_by_instant(history: ProgramHistory) -> Callable[[datetime], ProgramVersion]:
     if len(history) == 1:
         only = history.latest
         return lambda _: only
     return history.in_force
+
+
+def command_of(
+    order: Order, attribute_names: Sequence[str], *, award: bool = True
+) -> Award | Record | Reverse | Return:
+    """Return the command of an order; ``award=False`` records a purchase and gives it nothing.
+
+    Raises:
+        ValueError: the order cannot be one; the message says why.
+    """
+    try:
+        if order.is_return:
+            return _refund(order)
+        kind = Award if award else Record
+        return kind.model_validate(
+            {
+                "customer_id": order.customer_id,
+                "occurred_at": order.ordered_at,
+                "activity": _purchase(order, attribute_names),
+            }
+        )
+    except ValidationError as error:
+        raise ValueError(_in_words(error)) from None
+
+
+def _purchase(order: Order, attribute_names: Sequence[str]) -> dict[str, Any]:
+    purchase: dict[str, Any] = {
+        "type": "purchase",
+        "order_id": order.order_id,
+        "total_minor": order.amount_minor,
+        "currency": order.currency,
+    }
+    if order.items:
+        try:
+            purchase["items"] = from_json(order.items, allow_inf_nan=False)
+        except ValueError as error:
+            raise ValueError(f"items is not JSON: {error}") from None
+    if order.attributes:
+        named = zip(attribute_names, order.attributes, strict=True)
+        purchase["attributes"] = {name: value for name, value in named if value}
+    return purchase
 
 
 def _refund(order: Order) -> Reverse | Return:

@@ -1,71 +1,37 @@
 """Brings a file's orders into the ledger, in chunks, so that it can be interrupted and run again.
 
 Each row has an idempotency key of its own, and each chunk is one transaction: what an interrupted import has
-done stays done, and a second run finds it there and changes nothing.
+done stays done, and a second run finds it there and changes nothing. A large file is worked on by several
+processes (:mod:`rewards.importing.lanes`), of which this one is the first.
 """
 
 import csv
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import os
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-from pydantic_core import from_json
+from zlib import crc32
 
 from rewards.core.database import Database
 from rewards.core.errors import SetupError
 from rewards.core.progress import Progress, unheard
-from rewards.decide.submission import Submission
-from rewards.engine import Answer, Engine
+from rewards.engine import Engine
+from rewards.importing.chunks import CHUNK_ROWS, Terms, import_chunk
 from rewards.importing.csvfile import Broken, CsvFile
+from rewards.importing.lanes import Lane, Lanes
 from rewards.importing.orders import REPORTED, Order, OrderReader, Rejection
+from rewards.importing.report import ImportReport
 from rewards.program.versions import load_history
 
-CHUNK_ROWS = 1_000
-ACTOR = "import"
+__all__ = ["ImportReport", "import_orders"]
 
-
-@dataclass(slots=True)
-class ImportReport:
-    """What became of each row of a file.
-
-    Attributes:
-        rows: all rows but blank ones.
-        awarded: orders that were recorded now, with ``points`` between them.
-        returns_matched: returns that were taken from an order now; ``points_clawed_back`` with all returns.
-        returns_partly_matched: those that the customer's orders covered only in part.
-        returns_unmatched: those with no order to take them from; nothing came of them.
-        already_there: rows that an earlier import, or a request, had brought.
-        rejected: rows that were not imported, and why.
-        notes: the returns that were not, or only partly, matched.
-    """
-
-    rows: int = 0
-    awarded: int = 0
-    points: int = 0
-    returns_matched: int = 0
-    returns_partly_matched: int = 0
-    returns_unmatched: int = 0
-    points_clawed_back: int = 0
-    already_there: int = 0
-    rejected: list[Rejection] = field(default_factory=list)
-    notes: list[Rejection] = field(default_factory=list)
-
-    @property
-    def handled(self) -> int:
-        """Rows that are in the ledger now, or that nothing can be done about."""
-        return self.rows - len(self.rejected)
-
-    @property
-    def failed(self) -> bool:
-        """Whether a row was rejected for no fault of its own: the engine could not execute its command."""
-        return any(rejection.code == "internal-error" for rejection in self.rejected)
-
-    def rejected_by_code(self) -> list[tuple[str, int]]:
-        """Return how many rows were rejected for each reason, the most frequent first."""
-        return Counter(rejection.code for rejection in self.rejected).most_common()
+#: A smaller file, of some ten thousand rows, is imported before another process has started up.
+SMALL_FILE_BYTES = 512 * 1024
+MOST_PROCESSES = 4
+#: Orders are dealt out in so many shares at most: small enough that all processes finish at about the same time.
+MOST_SHARES = 128
 
 
 def import_orders(
@@ -76,6 +42,7 @@ def import_orders(
     award: bool = True,
     errors_path: Path | None = None,
     progress: Progress = unheard,
+    processes: int | None = None,
 ) -> ImportReport:
     """Import a CSV file of orders and returns.
 
@@ -86,6 +53,7 @@ def import_orders(
         award: False records the orders without giving points for them.
         errors_path: gets the rejected rows and the returns that were not matched, with reasons.
         progress: told of bytes read, then of rows imported.
+        processes: how many work at once, this one included; one per core, unless given, and one for a small file.
 
     Raises:
         SetupError: the file cannot be read, or ``errors_path`` cannot be written; nothing was changed.
@@ -97,14 +65,18 @@ def import_orders(
     reader = OrderReader(file, history)
     if errors_path is not None:
         _write_errors(errors_path, file, ())
-    orders, rejected = reader.read(lambda done: progress("Reading", done, file.size))
-    progress("Reading", file.size, file.size)
-    report = ImportReport(rows=len(orders) + len(rejected), rejected=rejected)
-    engine = Engine(database)
-    for start in range(0, len(orders), CHUNK_ROWS):
-        progress("Importing", start, len(orders))
-        _import_chunk(engine, reader, orders[start : start + CHUNK_ROWS], report, award=award, now=now)
-    progress("Importing", len(orders), len(orders))
+    terms = Terms(reader.attribute_names, award, now)
+    # The others start up while this process reads.
+    with Lanes(_how_many(file, processes) - 1, database.settings, terms) as lanes:
+        orders, rejected = reader.read(lambda done: progress("Reading", done, file.size))
+        progress("Reading", file.size, file.size)
+        report = ImportReport(rows=len(rejected), rejected=rejected)
+        progress("Importing", 0, len(orders))
+        done = 0
+        for part in _import_all(orders, Engine(database), lanes, terms):
+            report.add(part)
+            done += part.rows
+            progress("Importing", done, len(orders))
     report.rejected.sort()
     report.notes.sort()
     if errors_path is not None:
@@ -112,63 +84,66 @@ def import_orders(
     return report
 
 
-def _import_chunk(
-    engine: Engine,
-    reader: OrderReader,
-    orders: Iterable[Order],
-    report: ImportReport,
-    *,
-    award: bool,
-    now: datetime,
-) -> None:
-    sent: list[Order] = []
-    submissions: list[Submission] = []
-    for order in orders:
-        try:
-            command = reader.command(order, award=award)
-        except ValueError as error:
-            report.rejected.append(Rejection(order.line, "invalid-row", str(error)))
-            continue
-        sent.append(order)
-        submissions.append(
-            Submission(command, f"import:orders:{order.order_id}", actor=ACTOR, remember_refusal=False)
-        )
-    for order, answer in zip(sent, engine.execute(submissions, now), strict=True):
-        _count(order, answer, report)
+def _how_many(file: CsvFile, processes: int | None) -> int:
+    if sys.platform == "win32":  # where a process cannot be handed a pipe in this way
+        return 1
+    if processes is not None:
+        return max(1, processes)
+    if file.size < SMALL_FILE_BYTES:
+        return 1
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return min(cores, MOST_PROCESSES)
 
 
-def _count(order: Order, answer: Answer, report: ImportReport) -> None:
-    if answer.replayed:
-        report.already_there += 1
-        return
-    body: dict[str, Any] = from_json(answer.body)
-    if answer.status >= 400:
-        _count_refusal(order, body, report)
-    elif not order.is_return:
-        report.awarded += 1
-        report.points += body["points"]
-    else:
-        report.points_clawed_back += body["points_clawed_back"]
-        if body.get("unmatched_minor"):
-            report.returns_partly_matched += 1
-            reason = f"{body['unmatched_minor']} minor units of it exceed the customer's earlier orders"
-            report.notes.append(Rejection(order.line, "return-partly-matched", reason))
+def _import_all(
+    orders: Sequence[Order], engine: Engine, lanes: Lanes, terms: Terms
+) -> Iterator[ImportReport]:
+    """Import orders, in this process and on the lanes, and yield what became of each chunk."""
+    shares = min(MOST_SHARES, 1 + len(orders) // CHUNK_ROWS) if lanes else 1
+    work = _Work(orders, shares)
+    while True:
+        # A lane is handed a chunk more than it works on, so that it need not wait for this process.
+        for lane in lanes.ready():
+            while lane.wants_more and (chunk := work.next_for(lane)):
+                lane.send(chunk)
+        if chunk := work.next_for(None):
+            yield import_chunk(engine, chunk, terms)
+            yield from lanes.receive(wait=False)
+        elif lanes.are_busy:
+            yield from lanes.receive(wait=True)
         else:
-            report.returns_matched += 1
+            return
 
 
-def _count_refusal(order: Order, body: dict[str, Any], report: ImportReport) -> None:
-    code, reason = body["code"], body["detail"]
-    # A refund that came by another way is there; an order with nothing left to refund is another matter.
-    if code == "already-awarded" or (code == "already-reversed" and "remaining_minor" not in body):
-        report.already_there += 1
-    elif order.is_return and code in ("order-not-found", "customer-not-found"):
-        report.returns_unmatched += 1
-        report.notes.append(Rejection(order.line, "return-not-matched", reason))
-    else:
-        if code == "idempotency-key-reused":
-            reason = f"order_id {order.order_id} was imported before with other content, which stands"
-        report.rejected.append(Rejection(order.line, code, reason))
+class _Work:
+    """Orders that are still to be imported, in shares by customer.
+
+    A share is one process's from its first chunk to its last. So the orders of a customer are imported one after
+    another, as a return needs it, and processes never wait for each other's locks.
+    """
+
+    def __init__(self, orders: Sequence[Order], shares: int) -> None:
+        self._waiting: deque[Sequence[Order]] = deque([orders])
+        self._begun: dict[Lane | None, Iterator[Sequence[Order]]] = {}
+        if shares > 1:
+            dealt: list[list[Order]] = [[] for _ in range(shares)]
+            for order in orders:
+                dealt[crc32(order.customer_id.encode()) % shares].append(order)
+            self._waiting = deque(dealt)
+
+    def next_for(self, lane: Lane | None) -> Sequence[Order]:
+        """Return the next chunk for a lane, or for this process; an empty one where nothing is left for it."""
+        while True:
+            if chunk := next(self._begun.get(lane, iter(())), None):
+                return chunk
+            if not self._waiting:
+                return ()
+            self._begun[lane] = _chunks(self._waiting.popleft())
+
+
+def _chunks(orders: Sequence[Order]) -> Iterator[Sequence[Order]]:
+    for start in range(0, len(orders), CHUNK_ROWS):
+        yield orders[start : start + CHUNK_ROWS]
 
 
 def _write_errors(path: Path, file: CsvFile, rejections: Iterable[Rejection]) -> None:
