@@ -1,6 +1,7 @@
 """The documents say what is so: codes, settings, endpoints, covered fields, and the README's examples."""
 
 import asyncio
+import itertools
 import json
 import re
 import shlex
@@ -105,9 +106,7 @@ async def _answers(settings: Settings, lines: list[str], key: str) -> list[dict[
     ):
         for line in lines:
             words = shlex.split(line)
-            headers = dict(
-                value.split(": ", 1) for flag, value in zip(words, words[1:], strict=False) if flag == "-H"
-            )
+            headers = dict(value.split(": ", 1) for flag, value in itertools.pairwise(words) if flag == "-H")
             headers |= {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
             answer = await client.post(words[1], content=words[words.index("--json") + 1], headers=headers)
             assert answer.status_code == 201, answer.text

@@ -327,7 +327,9 @@ def _check_reversals(history: _History) -> Iterator[_Finding]:
         if activity.type != "purchase":
             continue
         refunds = by_order.get(activity.activity_key.removeprefix("purchase:"), [])
-        taken = [sum(parts) for parts in zip(*(each.by_grant for each in refunds), strict=False)]
+        taken = [
+            sum(parts) for parts in zip(*(each.by_grant for each in refunds if each.by_grant), strict=False)
+        ]
         given = [grant["points"] for grant in activity.grants]
         if any(part > whole for part, whole in zip(taken, given, strict=False)):
             yield "reversal", activity.award_seq, f"refunds of {activity.activity_key} took more than it gave"

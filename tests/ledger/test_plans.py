@@ -7,8 +7,8 @@ from sqlalchemy import text
 
 from benchmarks.stored import fill
 from rewards.core.database import Database
-from rewards.ledger import load, write
 from rewards.core.wire import BigintArray, ByteaArray, InstantArray, TextArray
+from rewards.ledger import load, write
 
 _FILLINGS = (
     "INSERT INTO consumptions SELECT customer_id, seq, seq, seq, 1 FROM entries",
