@@ -65,11 +65,8 @@ def reverse(
         )
     activity = state.activities.get(f"purchase:{command.order_id}")
     paid = [each for each in draft.redemptions() if each.order_id == command.order_id and each.captured]
-    if activity is None and not (paid and command.full):
-        raise OrderNotFound(
-            f"No award of order {command.order_id} is on record for this customer; award it first"
-            + (", or send full: true to give back the points that paid for it." if paid else ".")
-        )
+    if activity is None:
+        _check_unawarded(command, paid)
     refund = _extent(command, activity, earlier)
     explanation = _book(draft, command, activity, paid, earlier, refund, occurred_at, programs)
     decision = draft.close()
@@ -164,6 +161,24 @@ def _orders_for(
     return parts
 
 
+def _check_unawarded(command: Reverse, paid: Sequence[Redemption]) -> None:
+    """Let pass the full refund of an order without an award, if points that paid for it are still out.
+
+    Raises:
+        OrderNotFound: nothing is known of the order, or a part of it is named.
+        AlreadyReversed: all points came back before.
+    """
+    if not (paid and command.full):
+        raise OrderNotFound(
+            f"No award of order {command.order_id} is on record for this customer; award it first"
+            + (", or send full: true to give back the points that paid for it." if paid else ".")
+        )
+    if all(each.reinstated == each.captured for each in paid):
+        raise AlreadyReversed(
+            f"The points that paid for order {command.order_id} came back before.", remaining_minor=0
+        )
+
+
 def _extent(command: Reverse, activity: RecordedActivity | None, earlier: Sequence[Reversal]) -> _Refund:
     """Work out how much of the order this refund takes.
 
@@ -178,7 +193,8 @@ def _extent(command: Reverse, activity: RecordedActivity | None, earlier: Sequen
     left = total - refunded
     lines: dict[str, int] = {}
     if command.full:
-        return _Refund(left, total, total, lines, is_full=True)
+        # Where the award is still to come, nothing of it was taken back yet.
+        return _Refund(left, total, total, lines, is_full=activity is not None)
     if command.items is not None:
         assert activity is not None
         lines = _lines(command.items, activity, earlier)
@@ -315,7 +331,8 @@ def _due_by_grant(
     """Return what this refund takes back of each grant: its share of all refunds, less what earlier ones took."""
     due = []
     for index, grant in enumerate(activity.grants):
-        taken = sum(each.by_grant[index] for each in earlier)
+        # A refund that came before the award took nothing of it.
+        taken = sum(each.by_grant[index] for each in earlier if each.by_grant)
         due.append(max(refund.share(grant.points, document.refunds.rounding) - taken, 0))
     return due
 

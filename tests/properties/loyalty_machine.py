@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from laws import check_laws
 from loyalty_model import Model, Refund, Refused
-from memory_ledger import Ledger
+from memory_ledger import EPOCH, Ledger
 
 from rewards.decide import Submission
 from rewards.decide.commands import (
@@ -31,10 +31,10 @@ from rewards.decide.commands import (
     Void,
 )
 from rewards.engine import Answer
+from rewards.ledger.balances import Balance, Credit, Hold, Taking, balance_at
 from rewards.ledger.state import Account, Lot
 
 START = datetime(2026, 10, 30, 22, 30, tzinfo=UTC)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 # -- what can be drawn ----------------------------------------------------------------------------------
@@ -129,6 +129,9 @@ class Store(Protocol):
 
     def lots(self, customer_id: str) -> list[Lot]: ...
 
+    def balance(self, customer_id: str, at: datetime, now: datetime) -> Balance:
+        """What a statement of the customer shows as of ``at``, past or future."""
+
     def check(self, replayed: Ledger) -> None:
         """Check what is stored against every law, and against what a replay in memory made of it."""
 
@@ -147,6 +150,23 @@ class InMemory:
 
     def lots(self, customer_id: str) -> list[Lot]:
         return [self.ledger.lots[customer_id][seq] for seq in sorted(self.ledger.lots[customer_id])]
+
+    def balance(self, customer_id: str, at: datetime, now: datetime) -> Balance:
+        occurred_at = {each.seq: each.occurred_at for each in self.ledger.entries[customer_id]}
+        lots = [
+            Credit(each.lot_seq, each.points, occurred_at[each.lot_seq], *_times(each))
+            for each in self.lots(customer_id)
+        ]
+        takings = [
+            Taking(occurred_at[place[0]], *place, points)
+            for place, points in self.ledger.consumptions[customer_id].items()
+        ]
+        holds = [
+            Hold(seq, each.hold_expires_at)
+            for seq, each in self.ledger.redemptions[customer_id].items()
+            if each.hold_expires_at is not None
+        ]
+        return balance_at(lots, takings, holds, self.ledger.accounts[customer_id].inactive_at, at)
 
     def check(self, replayed: Ledger) -> None:
         check_laws(self.ledger)
@@ -204,6 +224,8 @@ class Shop(RuleBasedStateMachine):
         self.sent: list[Sent] = []
         self.keys: dict[tuple[str, str], Sent] = {}
         self.spendings: list[Spending] = []
+        #: What each customer had at past instants.
+        self.seen: dict[str, dict[datetime, dict[str, int]]] = {}
 
     # The program.
 
@@ -228,9 +250,7 @@ class Shop(RuleBasedStateMachine):
 
     @rule(wait=WAITS)
     def time_passes(self, wait: timedelta) -> None:
-        self.flush()
-        self.now += wait
-        self._check_caches()
+        self._go_on(self.now + wait)
 
     @rule(customer_id=CUSTOMERS, off=st.sampled_from([-1, 0, 0, 1]), which=st.integers(0, 5))
     def time_passes_until_something_is_due(self, customer_id: str, off: int, which: int) -> None:
@@ -242,8 +262,36 @@ class Shop(RuleBasedStateMachine):
         instants |= {each.lapses_at for each in customer.spendings if each.status == "held" and each.lapses_at}
         ahead = sorted(at for at in instants if self.now < at and at.year < 3000)
         if ahead:
-            self.now = max(self.now, ahead[min(which, len(ahead) - 1)] + timedelta(microseconds=off))
-            self._check_caches()
+            self._go_on(max(self.now, ahead[min(which, len(ahead) - 1)] + timedelta(microseconds=off)))
+
+    def _go_on(self, now: datetime) -> None:
+        self.flush()
+        if now > self.now:
+            for customer_id, customer in self.model.customers.items():
+                if customer.clock <= self.now:
+                    seen = self.seen.setdefault(customer_id, {})
+                    seen[self.now] = self.model.peek(customer_id, self.now)
+        self.now = now
+        self._check_caches()
+
+    @rule(customer_id=CUSTOMERS, which=st.integers(0, 9), ahead=st.sampled_from([timedelta(0)]) | WAITS)
+    def read_statements(self, customer_id: str, which: int, ahead: timedelta) -> None:
+        """What was, what is, and what will be if nothing happens."""
+        self.flush()
+        customer = self.model.customers.get(customer_id)
+        if customer is None or customer.clock > self.now:
+            return
+        then = self.now + ahead
+        assert _shown(self.store.balance(customer_id, then, self.now)) == self.model.peek(customer_id, then)
+        past = sorted(self.seen.get(customer_id, {}).items())
+        if past:
+            then, figures = past[which % len(past)]
+            assert _shown(self.store.balance(customer_id, then, self.now)) == figures, then
+
+    def _forget_what_was_seen_since(self, customer_id: str, at: datetime) -> None:
+        """A late command changes what was: what it happened before is another past now."""
+        seen = self.seen.get(customer_id, {})
+        self.seen[customer_id] = {then: figures for then, figures in seen.items() if then < at}
 
     def _check_caches(self) -> None:
         """What an account says without being asked for anything must hold until the instant that it names."""
@@ -301,6 +349,8 @@ class Shop(RuleBasedStateMachine):
         except Refused as refused:
             sent.codes = refused.codes
         sent.is_remembered = sent.customer_id in self.model.customers
+        at = sent.given.get("at") or self.now
+        self._forget_what_was_seen_since(sent.customer_id, min(at, self.now - self.lag))
         if sent.kind == "redeem" and sent.facts is not None:
             number = len(self.model.customers[sent.customer_id].spendings) - 1
             sent.spending = Spending(sent.customer_id, number)
@@ -649,6 +699,17 @@ class Shop(RuleBasedStateMachine):
 
 def _figures(account: Account) -> dict[str, int]:
     return {name: getattr(account, name) for name in ("available", "pending", "held", "deficit")}
+
+
+def _shown(balance: Balance) -> dict[str, int]:
+    figures = {name: getattr(balance, name) for name in ("available", "pending", "held", "deficit")}
+    assert sum(points for _, points, _ in balance.expirations()) == figures["available"] + figures["pending"]
+    assert sum(points for _, points in balance.arrivals()) == figures["pending"]
+    return figures
+
+
+def _times(lot: Lot) -> tuple[datetime, datetime | None, bool]:
+    return lot.available_at, lot.expires_at, lot.expires_on_inactivity
 
 
 def _or_none(at: datetime) -> datetime | None:

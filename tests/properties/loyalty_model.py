@@ -247,14 +247,14 @@ class Version:
 
 
 class Model:
-    """All customers of a shop, under its published programs."""
+    """All customers of a shop, under its published programs; the first replaces the starter program."""
 
     def __init__(self) -> None:
         self.customers: dict[str, Customer] = {}
         self.versions: list[Version] = []
 
     def publish(self, document: Document, effective_from: datetime) -> None:
-        self.versions.append(Version(len(self.versions) + 1, document, effective_from))
+        self.versions.append(Version(len(self.versions) + 2, document, effective_from))
 
     def in_force(self, at: datetime) -> Version:
         started = [each for each in self.versions if each.effective_from <= at]
@@ -403,9 +403,11 @@ class Model:
         order = customer.orders.get(order_id)
         if order is None and not (extent.get("full") and _paying(customer, order_id)):
             raise Refused("order-not-found")
+        if order is None and all(each.returned == each.captured for each in _paying(customer, order_id)):
+            raise Refused("already-reversed")
         total = 0 if order is None else order.body["total_minor"]
         left = total - sum(each.amount for each in refunds)
-        if any(each.is_full for each in refunds) and (left == 0 or order is None):
+        if any(each.is_full for each in refunds):
             raise Refused("already-reversed")
         lines: dict[str, int] = {}
         if extent.get("full"):
@@ -428,10 +430,10 @@ class Model:
         document = self.in_force(now).document if order is None else order.document
         total = 0 if order is None else order.body["total_minor"]
         refunded = amount + sum(each.amount for each in refunds)
-        is_full = refunded == total
+        is_full = refunded == total and order is not None
 
         def share(points: int) -> int:
-            return points if is_full else rounded(Fraction(points * refunded, total), document["refunds"]["rounding"])
+            return points if refunded == total else rounded(Fraction(points * refunded, total), document["refunds"]["rounding"])
 
         returned = 0
         for spending in _paying(customer, order_id):

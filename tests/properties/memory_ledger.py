@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -33,13 +33,18 @@ from rewards.ledger.state import (
 )
 from rewards.program.document import ProgramDocument
 from rewards.program.history import ProgramHistory, ProgramVersion
+from rewards.program.versions import starter_program
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Ledger:
     """All rows, by customer."""
 
     def __init__(self) -> None:
-        self.programs = ProgramHistory([])
+        # As in a new database, the starter program is version 1.
+        starter = starter_program("USD", "UTC")
+        self.programs = ProgramHistory([ProgramVersion(1, starter, EPOCH, EPOCH, "system")])
         self.accounts: dict[str, Account] = {}
         self.commands: dict[tuple[str, str], Remembered] = {}
         self.entries: dict[str, list[Entry]] = defaultdict(list)

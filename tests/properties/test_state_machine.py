@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from loyalty_machine import InMemory, Shop
+from stored_ledger import OnDatabase, Server
 
 HUNT_SECONDS = float(os.environ.get("REWARDS_TEST_HUNT_SECONDS", "0"))
 
@@ -40,3 +41,8 @@ def run(machine: Callable[[], Shop], examples: int, steps: int) -> None:
 @pytest.mark.slow
 def test_decisions() -> None:
     run(lambda: Shop(InMemory()), examples=60, steps=60)
+
+
+@pytest.mark.slow
+def test_engine_and_database(server: Server, template: str) -> None:
+    run(lambda: Shop(OnDatabase(server, template)), examples=8, steps=40)
