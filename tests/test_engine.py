@@ -241,7 +241,9 @@ class TestRedemption:
         back = shop.do(ReverseRedemption(redemption_id=spent["redemption_id"]), NOW + 400 * DAY)
         assert back["balance"] == balance()
 
-    @pytest.mark.parametrize("made_up", ["x", "rdm_Yw.1", "rdm_Yw.99", "rdm_.1", "rdm_Yw.01", "awd_Yw.1"])
+    @pytest.mark.parametrize(
+        "made_up", ["x", "rdm_Yw.1", "rdm_Yw.99", "rdm_.1", "rdm_Yw.01", "awd_Yw.1", "rdm_YQBi.1"]
+    )
     def test_an_unknown_id(self, shop: Shop, made_up: str) -> None:
         shop.buy("1", 1000)
         assert shop.refused(Void(redemption_id=made_up))["code"] == "redemption-not-found"
@@ -258,7 +260,9 @@ class TestRedemption:
             assert (
                 shop.refused(Redeem(customer_id="c", points=points, order_total_minor=total))["code"] == code
             )
-        assert shop.do(Redeem(customer_id="c", points=100, order_total_minor=200))["value_minor"] == 100
+        half = Redeem(customer_id="c", points=100, order_id="9", order_total_minor=200)
+        assert shop.do(half)["value_minor"] == 100
+        assert shop.refused(half)["maximum"] == 0
 
 
 class TestReversal:
@@ -318,6 +322,29 @@ class TestReversal:
         assert (answer["points_clawed_back"], answer["points_written_off"]) == (20, 30)
         assert answer["balance"] == balance()
         assert shop.buy("2", 1000)["balance"] == balance(10)
+
+    def test_points_on_hold_do_not_outlive_their_refunded_order(self, shop: Shop) -> None:
+        shop.publish({"points": {"negative_balance": "clamp"}})
+        shop.buy("1", 5000)
+        held = shop.do(Redeem(customer_id="c", points=50, hold=True))
+        assert shop.do(refund("r1", full=True))["points_written_off"] == 50
+        assert shop.do(Void(redemption_id=held["redemption_id"]))["balance"] == balance()
+        assert shop.entries()[-2:] == [("release", 50), ("clawback", -50)]
+
+    def test_points_spent_from_a_refunded_order_do_not_come_back(self, shop: Shop) -> None:
+        shop.publish({"points": {"negative_balance": "clamp"}})
+        shop.buy("1", 5000)
+        spent = shop.do(Redeem(customer_id="c", points=30))
+        shop.do(refund("r1", full=True))
+        assert shop.do(ReverseRedemption(redemption_id=spent["redemption_id"]))["balance"] == balance()
+
+    def test_a_line_of_an_order_that_points_paid_for_whole(self, shop: Shop) -> None:
+        shop.do(Adjust(customer_id="c", points=2000, reason="moved"))
+        shop.do(Redeem(customer_id="c", points=2000, order_id="1"))
+        lines = [{"line_id": "a", "amount_minor": 1000}, {"line_id": "b", "amount_minor": 1000}]
+        shop.buy("1", 0, discount_minor=2000, items=lines)
+        assert shop.do(refund("r1", items=[{"line_id": "a"}]))["points_reinstated"] == 1000
+        assert shop.do(refund("r2", items=[{"line_id": "b"}]))["balance"] == balance(2000)
 
     def test_gives_back_the_points_that_paid(self, shop: Shop) -> None:
         shop.buy("0", 10_000)

@@ -44,6 +44,8 @@ def decode(prefix: str, text: str) -> tuple[str, int]:
     except (UnicodeError, ValueError):
         raise ValueError(f"not a {prefix} id") from None
     seq = int(seq_part)
+    if not 1 <= len(customer_id) <= 128 or any(ord(each) < 32 or ord(each) == 127 for each in customer_id):
+        raise ValueError(f"not a {prefix} id")
     if not 1 <= seq <= _LARGEST_SEQ or encode(prefix, customer_id, seq) != text:
         raise ValueError(f"not a {prefix} id")
     return customer_id, seq

@@ -5,10 +5,22 @@ definition of each. Points are whole and positive, money is integer minor units,
 every JSON reader sees the same number. Instants carry an offset.
 """
 
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
 
 from rewards.core.money import known_currency
 from rewards.program.durations import parse_duration
@@ -20,6 +32,7 @@ LONGEST_HOLD = timedelta(days=367)
 
 # NUL cannot be stored in PostgreSQL text, and control characters in an id are always a mistake.
 _ID_PATTERN = r"^[^\x00-\x1f\x7f]+$"
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d")
 _TEXT_PATTERN = r"^[^\x00]*$"
 
 ShopId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, pattern=_ID_PATTERN)]
@@ -35,19 +48,61 @@ def _check_currency(code: str) -> str:
     return code
 
 
+def _check_written_instant(value: Any) -> Any:
+    # The parser takes numbers too, in quotes or not, which are a mistake more often than seconds since 1970.
+    if not isinstance(value, datetime) and not (isinstance(value, str) and _RFC_3339.match(value)):
+        raise ValueError("must be an instant such as 2026-11-01T12:00:00Z")
+    return value
+
+
 def _check_instant(instant: datetime) -> datetime:
+    try:
+        instant = instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies too far from today") from None
     if instant.year < EARLIEST_YEAR:
         raise ValueError(f"lies before {EARLIEST_YEAR}")
-    try:
-        return instant.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("lies too far ahead") from None
+    return instant
 
 
 #: An instant in RFC 3339 form with its offset, kept in UTC.
-Instant = Annotated[AwareDatetime, AfterValidator(_check_instant)]
+#: (Not strict, because behind a check of ours the parser sees text as Python's, where strict means no text.)
+Instant = Annotated[
+    AwareDatetime,
+    Field(strict=False),
+    BeforeValidator(_check_written_instant),
+    AfterValidator(_check_instant),
+]
 Currency = Annotated[str, Field(min_length=3, max_length=3), AfterValidator(_check_currency)]
-AttributeValue = ShortText | Annotated[int, Field(ge=-LARGEST, le=LARGEST)] | float | bool | None
+
+
+def _check_scalar(longest: int) -> Callable[[Any], Any]:
+    """Return a check of free values: one verdict for each, where a union would complain once for each kind."""
+
+    def check(value: Any) -> Any:
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            if len(value) > longest or "\0" in value:
+                raise ValueError(f"must be text of at most {longest} characters, without NUL")
+        elif isinstance(value, int | float):
+            if not -LARGEST <= value <= LARGEST:
+                raise ValueError("must be a number of at most 2**53 either way")
+        else:
+            raise ValueError("must be text, a number, true, false or null")  # noqa: TRY004 - pydantic takes no other
+        return value
+
+    return check
+
+
+def _scalar_schema(longest: int) -> dict[str, Any]:
+    text = {"type": "string", "maxLength": longest}
+    number = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
+    return {"anyOf": [text, number, {"type": "boolean"}, {"type": "null"}]}
+
+
+AttributeValue = Annotated[Any, PlainValidator(_check_scalar(255)), WithJsonSchema(_scalar_schema(255))]
+AnswerValue = Annotated[Any, PlainValidator(_check_scalar(4_000)), WithJsonSchema(_scalar_schema(4_000))]
 Attributes = Annotated[
     dict[Annotated[str, Field(max_length=64, pattern=_TEXT_PATTERN)], AttributeValue], Field(max_length=50)
 ]
@@ -80,7 +135,7 @@ class Purchase(_Model):
     discount_minor: AmountMinor = 0
     tax_minor: AmountMinor = 0
     shipping_minor: AmountMinor = 0
-    items: Annotated[list[Item], Field(max_length=1_000)] = Field(default_factory=list)
+    items: Annotated[list[Item], Field(max_length=1_000, fail_fast=True)] = Field(default_factory=list)
     referral_code: ShortText | None = None
     channel: ShortText | None = None
     attributes: Attributes = Field(default_factory=dict)
@@ -103,9 +158,7 @@ class Survey(_Model):
 
     type: Literal["survey"]
     survey_id: ShopId
-    answers: Annotated[dict[ShortText, LongText | int | float | bool | None], Field(max_length=100)] = Field(
-        default_factory=dict
-    )
+    answers: Annotated[dict[ShortText, AnswerValue], Field(max_length=100)] = Field(default_factory=dict)
     comment: LongText | None = None
     attributes: Attributes = Field(default_factory=dict)
 
@@ -159,7 +212,8 @@ class Custom(_Model):
 
     def key(self, idempotency_key: str) -> str:
         """Return the activity's unique name for its customer."""
-        return f"custom:{self.name}:{idempotency_key}"
+        # With its length, so that no other name and key together read the same.
+        return f"custom:{len(self.name)}:{self.name}:{idempotency_key}"
 
 
 Activity = Annotated[Purchase | Survey | Referral | Review | Signup | Custom, Field(discriminator="type")]
@@ -245,7 +299,7 @@ class Reverse(_Model):
     refund_id: ShopId
     occurred_at: Instant | None = None
     amount_minor: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
-    items: Annotated[list[RefundedLine], Field(min_length=1, max_length=1_000)] | None = None
+    items: Annotated[list[RefundedLine], Field(min_length=1, max_length=1_000, fail_fast=True)] | None = None
     full: bool = False
 
     @model_validator(mode="after")

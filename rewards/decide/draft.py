@@ -42,6 +42,12 @@ class Draft:
         self._submission = submission
         #: The last entry that brought points in; a debt is paid on its behalf.
         self._credit_seq: int | None = None
+        #: Numbers of the lots, redemptions and debits that are this draft's own copies.
+        self._own_lots: set[int] = set()
+        self._own_redemptions: set[int] = set()
+        self._own_debits: set[int] = set()
+        #: Where each consumption stands among the decision's.
+        self._rows: dict[tuple[int, int, int], int] = {}
         #: Lots created on an account whose other lots were not loaded.
         self._fresh: list[Lot] = []
         self._activities = dict(state.activities)
@@ -50,23 +56,30 @@ class Draft:
         self._redemptions: dict[int, Redemption] = {}
         self._consumed: dict[int, dict[int, int]] = {}
         if state.lots is not None:
-            self._lots = {seq: lot.copy() for seq, lot in state.lots.items()}
-            self._redemptions = {seq: each.copy() for seq, each in state.redemptions.items()}
-            self._consumed = {seq: dict(by_lot) for seq, by_lot in state.consumed.items()}
+            # What is inside is copied when it is changed: a batch may hold many commands of a customer with
+            # thousands of lots.
+            self._lots = dict(state.lots)
+            self._redemptions = dict(state.redemptions)
+            self._consumed = dict(state.consumed)
             self._book_due()
 
     # -- what there is ---------------------------------------------------------------------------------
 
     def lot(self, lot_seq: int) -> Lot | None:
-        """Return a lot by number, if it is among those at hand."""
-        return (self._lots or {}).get(lot_seq)
+        """Return a lot by number, if it is among those at hand, to be read or changed."""
+        lot = (self._lots or {}).get(lot_seq)
+        return None if lot is None else self._own(lot)
 
     def redemption(self, redemption_seq: int) -> Redemption | None:
-        """Return a redemption by number, if it is among those at hand."""
-        return self._redemptions.get(redemption_seq)
+        """Return a redemption by number, if it is among those at hand, to be read or changed."""
+        redemption = self._redemptions.get(redemption_seq)
+        if redemption is not None and redemption_seq not in self._own_redemptions:
+            redemption = self._redemptions[redemption_seq] = redemption.copy()
+            self._own_redemptions.add(redemption_seq)
+        return redemption
 
     def redemptions(self) -> list[Redemption]:
-        """Return the redemptions at hand, oldest first."""
+        """Return the redemptions at hand, oldest first, to be read only."""
         return [self._redemptions[seq] for seq in sorted(self._redemptions)]
 
     def reversals_of(self, order_id: str) -> list[Reversal]:
@@ -116,7 +129,8 @@ class Draft:
         account = self.account
         seq = account.seq + 1
         balance = account.balance + points
-        if not -LARGEST <= balance <= LARGEST:
+        # What comes back by itself is never refused: only new points can be too many.
+        if kind in ("award", "adjust") and abs(balance) + account.held > LARGEST:
             raise BalanceTooLarge(
                 f"The balance would be {balance}; it can be at most {LARGEST} points either way."
             )
@@ -152,6 +166,7 @@ class Draft:
     def add_lot(self, lot: Lot) -> None:
         """Open a lot; its number is that of the credit entry just made."""
         self.decision.new_lots.append(lot)
+        self._own_lots.add(lot.lot_seq)
         if self._lots is None:
             self._fresh.append(lot)
         else:
@@ -171,11 +186,23 @@ class Draft:
 
     def move(self, lot: Lot, points: int, entry_seq: int, debit_seq: int) -> None:
         """Take ``points`` from a lot (or put back, when negative), with its consumption row."""
+        lot = self._own(lot)
         lot.remaining -= points
         self._row(entry_seq, lot.lot_seq, debit_seq, points)
-        by_lot = self._consumed.setdefault(debit_seq, {})
+        if debit_seq not in self._own_debits:
+            self._consumed[debit_seq] = dict(self._consumed.get(debit_seq, {}))
+            self._own_debits.add(debit_seq)
+        by_lot = self._consumed[debit_seq]
         by_lot[lot.lot_seq] = by_lot.get(lot.lot_seq, 0) + points
-        self._touch(lot)
+
+    def _own(self, lot: Lot) -> Lot:
+        """Return this draft's own copy of a lot, which it may change and which will be stored."""
+        if lot.lot_seq in self._own_lots or self._lots is None:
+            return lot if self._lots is None else self._lots[lot.lot_seq]
+        lot = self._lots[lot.lot_seq] = lot.copy()
+        self._own_lots.add(lot.lot_seq)
+        self.decision.changed_lots[lot.lot_seq] = lot
+        return lot
 
     def owe(self, points: int, entry_seq: int) -> None:
         """Book the part of a debit that no lot covers as a deficit."""
@@ -185,7 +212,7 @@ class Draft:
 
     def refill(self, debit_seq: int, entry_seq: int, points: int) -> None:
         """Put ``points`` of a debit back into the lots that paid it, the last to be used first."""
-        by_lot = self._consumed.get(debit_seq, {})
+        by_lot = dict(self._consumed.get(debit_seq, {}))
         payers = [self._lot_of(lot_seq) for lot_seq, net in by_lot.items() if net > 0]
         left = points
         for lot in reversed(spending_order(payers, self.account.inactive_at)):
@@ -204,6 +231,7 @@ class Draft:
     def place(self, redemption: Redemption) -> None:
         """Add a new redemption."""
         self._redemptions[redemption.redemption_seq] = redemption
+        self._own_redemptions.add(redemption.redemption_seq)
         self.decision.new_redemptions.append(redemption)
 
     def change(self, redemption: Redemption) -> None:
@@ -230,28 +258,22 @@ class Draft:
     def _row(self, entry_seq: int, lot_seq: int, debit_seq: int, points: int) -> None:
         """Add a consumption row, or to the one that the entry already has on that lot and debit."""
         rows = self.decision.consumptions
-        for index in range(len(rows) - 1, -1, -1):
-            row = rows[index]
-            if (row.entry_seq, row.lot_seq, row.debit_seq) == (entry_seq, lot_seq, debit_seq):
-                total = row.points + points
-                if total:
-                    rows[index] = Consumption(entry_seq, lot_seq, debit_seq, total)
-                else:
-                    del rows[index]
-                return
-        rows.append(Consumption(entry_seq, lot_seq, debit_seq, points))
-
-    def _touch(self, lot: Lot) -> None:
-        if not any(lot is new for new in self.decision.new_lots):
-            self.decision.changed_lots[lot.lot_seq] = lot
+        place = (entry_seq, lot_seq, debit_seq)
+        index = self._rows.get(place)
+        if index is None:
+            self._rows[place] = len(rows)
+            rows.append(Consumption(entry_seq, lot_seq, debit_seq, points))
+        else:
+            rows[index] = Consumption(entry_seq, lot_seq, debit_seq, rows[index].points + points)
 
     # -- what time does --------------------------------------------------------------------------------
 
     def _book_due(self) -> None:
         """Book the holds that lapsed and the lots that expired, in the order in which they did."""
         lapsed = [each for each in self.redemptions() if self._has_lapsed(each)]
-        for hold in sorted(lapsed, key=lambda each: (each.hold_expires_at, each.redemption_seq)):
-            lapsed_at = hold.hold_expires_at
+        for each in sorted(lapsed, key=lambda each: (each.hold_expires_at, each.redemption_seq)):
+            hold, lapsed_at = self.redemption(each.redemption_seq), each.hold_expires_at
+            assert hold is not None
             assert lapsed_at is not None
             self.expire_lots(until=lapsed_at)
             self.release(hold, "expired", at=lapsed_at, by_time=True)
@@ -275,6 +297,7 @@ class Draft:
             if no_earlier_than is not None:
                 expired_at = max(expired_at, no_earlier_than)
             points = lot.remaining
+            lot = self._own(lot)  # noqa: PLW2901 - the same lot, to be changed
             seq = self.enter("expire", -points, f"lot:{lot.lot_seq}", occurred_at=expired_at, by_time=True)
             lot.expired += points
             self.move(lot, points, seq, seq)
@@ -301,6 +324,7 @@ class Draft:
 
         Never on behalf of a debit: what is undone of that would come back from the debt's payment.
         """
+        self._take_written_off(at)
         credit_seq = self._credit_seq
         if self.account.deficit == 0 or credit_seq is None:
             return
@@ -310,6 +334,21 @@ class Draft:
                 self.move(lot, part, credit_seq, credit_seq)
                 self.account.deficit -= part
                 self._row(credit_seq, DEFICIT, credit_seq, -part)
+
+    def _take_written_off(self, at: datetime | None) -> None:
+        """Take what was written off of a lot from points that have come back to it.
+
+        They were spent or on hold when their order was refunded and the balance could not go below zero; coming
+        back, they would be points of an order that is no more.
+        """
+        for lot in [each for each in self._all_lots() if each.written_off and each.remaining]:
+            points = min(lot.written_off, lot.remaining)
+            seq = self.enter(
+                "clawback", -points, f"lot:{lot.lot_seq}", occurred_at=at, by_time=at is not None
+            )
+            own = self._own(lot)
+            own.written_off -= points
+            self.move(own, points, seq, seq)
 
     # -- the end ---------------------------------------------------------------------------------------
 
@@ -341,6 +380,7 @@ class Draft:
             )
             self.pay_debt()
             self._close_from_lots()
+        self.decision.consumptions = [row for row in self.decision.consumptions if row.points]
         account.as_of = self.now
         self.decision.after = CustomerState(
             account,

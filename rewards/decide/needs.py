@@ -65,8 +65,10 @@ def needs_of(submissions: Iterable[tuple[str, Submission]]) -> Needs:
             needs.claims.append((customer_id, key, None))
         needs.with_lots.add(customer_id)
         match command:
-            case Redeem(order_id=str(order_id), order_total_minor=None):
-                needs.activities.add((customer_id, f"purchase:{order_id}"))
+            case Redeem(order_id=str(order_id)):
+                needs.orders.add((customer_id, order_id))
+                if command.order_total_minor is None:
+                    needs.activities.add((customer_id, f"purchase:{order_id}"))
             case Capture() | Void() | ReverseRedemption():
                 needs.redemptions.add(ids.decode(ids.REDEMPTION, command.redemption_id))
             case Reverse(order_id=order_id):

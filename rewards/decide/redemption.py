@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rewards.core import ids
 from rewards.core.errors import (
     AlreadyReversed,
+    BalanceTooLarge,
     BelowMinimumRedemption,
     CaptureExceedsHold,
     ExceedsOrderShare,
@@ -20,7 +21,7 @@ from rewards.core.errors import (
 )
 from rewards.core.money import format_minor
 from rewards.decide.award import balance
-from rewards.decide.commands import Capture, Redeem, ReverseRedemption, Void
+from rewards.decide.commands import LARGEST, Capture, Redeem, ReverseRedemption, Void
 from rewards.decide.draft import Draft
 from rewards.decide.submission import Submission
 from rewards.ledger.state import CustomerState, Decision, Redemption
@@ -52,7 +53,7 @@ def redeem(
         raise NoSuchReward(f"The program has no reward {command.reward_id!r}; redeem points instead.")
     points = command.points
     draft = Draft(state, submission, now, version.version)
-    _check_limits(document, points, _order_total(state, command))
+    _check_limits(document, points, _order_total(state, command, document.currency), _paid(draft, command))
     available = draft.available()
     if points > available:
         raise InsufficientPoints(
@@ -177,8 +178,11 @@ def reinstate(draft: Draft, redemption: Redemption, points: int, cause: str, *, 
     draft.change(redemption)
 
 
-def _check_limits(document: "ProgramDocument", points: int, order_total_minor: int | None) -> None:
+def _check_limits(document: "ProgramDocument", points: int, order_total_minor: int | None, paid: int) -> None:
+    """Check the program's limits; ``paid`` points were redeemed on the same order before."""
     policy = document.redemption
+    if value_minor(policy, points) > LARGEST:
+        raise BalanceTooLarge(f"{points} points are worth more than {LARGEST} minor units; redeem fewer.")
     if is_below_minimum(policy, points):
         raise BelowMinimumRedemption(
             f"At least {policy.minimum_points} points must be redeemed at once.",
@@ -194,20 +198,33 @@ def _check_limits(document: "ProgramDocument", points: int, order_total_minor: i
             "redemption.",
         )
     most = max_points_for_order(policy, order_total_minor)
-    if most is not None and points > most:
+    if most is not None and points + paid > most:
         raise ExceedsOrderShare(
             f"Points may pay at most {policy.max_order_share_pct} % of an order: {most} points of one of "
-            f"{format_minor(order_total_minor, document.currency)} {document.currency}.",
-            maximum=most,
+            f"{format_minor(order_total_minor, document.currency)} {document.currency}"
+            + (f", and {paid} pay for it already." if paid else "."),
+            maximum=max(most - paid, 0),
         )
 
 
-def _order_total(state: CustomerState, command: Redeem) -> int | None:
-    """Return the order's total: as sent, else as recorded by an award of that order."""
+def _paid(draft: Draft, command: Redeem) -> int:
+    """Return the points that pay for the order already, on hold or spent."""
+    if command.order_id is None:
+        return 0
+    on_it = [each for each in draft.redemptions() if each.order_id == command.order_id]
+    spent = sum(each.captured - each.reinstated for each in on_it)
+    return spent + sum(each.points for each in on_it if each.status == "held")
+
+
+def _order_total(state: CustomerState, command: Redeem, currency: str) -> int | None:
+    """Return the order's total: as sent, else as recorded by an award of that order in the same currency."""
     if command.order_total_minor is not None or command.order_id is None:
         return command.order_total_minor
     recorded = state.activities.get(f"purchase:{command.order_id}")
-    return None if recorded is None else recorded.body.get("total_minor")
+    if recorded is None or recorded.body.get("currency") != currency:
+        return None
+    total_minor: int = recorded.body["total_minor"]
+    return total_minor
 
 
 def _found(draft: Draft, redemption_id: str) -> Redemption:

@@ -198,6 +198,11 @@ def _extent(command: Reverse, activity: RecordedActivity | None, earlier: Sequen
     if command.items is not None:
         assert activity is not None
         lines = _lines(command.items, activity, earlier)
+        listed = sum(line["amount_minor"] for line in activity.body["items"])
+        if total == 0 and listed:
+            # Points or a discount paid for all of it: the lines' own amounts say how much of it comes back.
+            gone = sum(lines.values()) + sum(sum(each.lines.values()) for each in earlier)
+            return _Refund(0, listed, gone, lines, is_full=gone == listed)
         amount = min(_paid_for(activity, lines, earlier), left)
     else:
         assert command.amount_minor is not None
@@ -317,7 +322,9 @@ def _give_back(
 ) -> int:
     """Reinstate the points that paid for what is refunded; return how many."""
     points = 0
-    for redemption in paid:
+    for each in paid:
+        redemption = draft.redemption(each.redemption_seq)
+        assert redemption is not None
         part = max(refund.share(redemption.captured, rounding) - redemption.reinstated, 0)
         if part:
             reinstate(draft, redemption, part, cause, at=max(at, redemption.occurred_at))
@@ -367,6 +374,8 @@ def _claw_back(
     others = [lot for lot in draft.open_lots() if lot is not own]
     owed = max(rest - sum(lot.remaining for lot in others), 0)
     written_off = owed if document.points.negative_balance == "clamp" else 0
+    if own:
+        own.written_off += written_off
     seq = draft.enter("clawback", written_off - due, cause, occurred_at=at, program_version=version)
     if own:
         draft.take(from_own + from_expired, [own], seq)

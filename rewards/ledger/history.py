@@ -154,7 +154,9 @@ def _activity(activity_key: str) -> str:
         case "signup":
             return "joining"
         case _:
-            return name.partition(":")[0] or "an activity"
+            # custom:LENGTH:NAME:KEY
+            length, _, rest = name.partition(":")
+            return rest[: int(length)] if length.isdecimal() else "an activity"
 
 
 def _clawback(row: _Row, causes: _Causes) -> str:

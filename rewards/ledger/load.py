@@ -86,7 +86,7 @@ WHERE c.lot_seq > 0
 GROUP BY c.customer_id, c.debit_seq, c.lot_seq""")
 
 _LOT_COLUMNS = """l.customer_id, l.lot_seq, l.points, l.remaining, l.expired, l.available_at, l.expires_at,
-       l.expires_on_inactivity"""
+       l.expires_on_inactivity, l.written_off"""
 _LOTS = text(f"""
 SELECT {_LOT_COLUMNS} FROM lots AS l
 WHERE l.customer_id = ANY(:with_lots) AND l.remaining > 0

@@ -49,7 +49,7 @@ class Account:
 
 @dataclass(slots=True)
 class Lot:
-    """A credit and what is left of it; ``expired`` is what time took from it."""
+    """A credit and what is left of it; ``expired`` is what time took from it, ``written_off`` what a refund let be."""
 
     lot_seq: int
     points: int
@@ -58,6 +58,7 @@ class Lot:
     available_at: datetime
     expires_at: datetime | None
     expires_on_inactivity: bool
+    written_off: int = 0
 
     def copy(self) -> "Lot":
         """Return an independent copy."""
@@ -69,6 +70,7 @@ class Lot:
             self.available_at,
             self.expires_at,
             self.expires_on_inactivity,
+            self.written_off,
         )
 
     def expiry(self, inactive_at: datetime | None) -> datetime | None:

@@ -179,6 +179,7 @@ class LotRow(SQLModel, table=True):
     __table_args__ = (
         CheckConstraint("remaining >= 0", name="remaining_not_negative"),
         CheckConstraint("expired >= 0", name="expired_not_negative"),
+        CheckConstraint("written_off >= 0", name="written_off_not_negative"),
         CheckConstraint("remaining + expired <= points", name="remaining_within_points"),
         Index("ix_lots_open", "customer_id", postgresql_where=text("remaining > 0")),
         {"postgresql_with": {"fillfactor": "85"}},
@@ -189,6 +190,8 @@ class LotRow(SQLModel, table=True):
     points: int = _points()
     remaining: int = _points()
     expired: int = _points(0)
+    #: What a refund could not take because it was spent or on hold; taken when it comes back.
+    written_off: int = _points(0)
     available_at: datetime = _instant()
     expires_at: datetime | None = _instant(nullable=True)
     #: True where the account's ``inactive_at`` is this lot's expiry.

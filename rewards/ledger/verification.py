@@ -8,6 +8,7 @@ few hundred customers at a time, so memory does not grow with the ledger.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC
 from itertools import chain as chained
 from operator import attrgetter
 from typing import Any
@@ -16,6 +17,9 @@ from sqlalchemy import Connection, Row, text
 
 from rewards.core.wire import TextArray
 from rewards.ledger.digest import COVERED, FIRST, canonical_form, chain
+from rewards.program import periods
+from rewards.program.history import ProgramHistory
+from rewards.program.versions import load_history
 
 _covered = attrgetter(*COVERED)
 _CUSTOMERS_AT_ONCE = 400
@@ -84,12 +88,13 @@ def verify(conn: Connection, progress: Callable[[int, int], None] | None = None)
     """
     report = Report()
     conn.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+    programs = load_history(conn)
     total = int(conn.execute(text("SELECT count(*) FROM accounts")).scalar_one())
     for customers in _customers(conn):
         for customer_id, history in _histories(conn, customers).items():
             report.customers += history.account is not None
             report.entries += len(history.entries)
-            for invariant, seq, detail in _findings(history):
+            for invariant, seq, detail in _findings(history, programs):
                 if len(report.breaks) < _MOST_LISTED:
                     report.breaks.append(Break(invariant, customer_id, seq, detail))
                 else:
@@ -131,7 +136,7 @@ def _histories(conn: Connection, customers: Sequence[str]) -> dict[str, _History
         histories[row.customer_id].entries.append(row)
     for row in rows("lots", "lot_seq"):
         histories[row.customer_id].lots[row.lot_seq] = row
-    for row in rows("consumptions", "entry_seq, lot_seq"):
+    for row in rows("consumptions", "entry_seq, lot_seq, debit_seq"):
         histories[row.customer_id].consumptions.append(row)
     for row in rows("redemptions", "redemption_seq"):
         histories[row.customer_id].redemptions.append(row)
@@ -140,7 +145,8 @@ def _histories(conn: Connection, customers: Sequence[str]) -> dict[str, _History
     # The answers and the activities' bodies are long, and nothing is checked of them.
     light = """
         SELECT customer_id, {columns} FROM {table} WHERE customer_id = ANY(:customers)"""
-    activities = "activity_key, award_seq, points, grants, body ->> 'type' AS type, body -> 'total_minor' AS total_minor"
+    activities = """activity_key, award_seq, points, program_version, occurred_at, grants, body ->> 'type' AS type,
+        body -> 'total_minor' AS total_minor"""
     for row in conn.execute(text(light.format(columns=activities, table="activities")), ids):
         histories[row.customer_id].activities.append(row)
     for row in conn.execute(text(light.format(columns="idempotency_key, status", table="commands")), ids):
@@ -148,8 +154,9 @@ def _histories(conn: Connection, customers: Sequence[str]) -> dict[str, _History
     return histories
 
 
-def _findings(history: _History) -> Iterator[_Finding]:
+def _findings(history: _History, programs: ProgramHistory) -> Iterator[_Finding]:
     return chained(
+        _check_origins(history, programs),
         _check_chain(history),
         _check_postings(history),
         _check_account(history),
@@ -244,6 +251,71 @@ def _check_lots(
             )
         if lot.expired != expired[lot_seq]:
             yield "lot-expired", lot_seq, f"expired is {lot.expired}, its entries say {expired[lot_seq]}"
+        written_off = _written_off(history, lot_seq)
+        if lot.written_off != written_off:
+            yield (
+                "lot-written-off",
+                lot_seq,
+                f"written_off is {lot.written_off}, its refunds say {written_off}",
+            )
+
+
+def _written_off(history: _History, lot_seq: int) -> int:
+    """Return what refunds let be of an award's points, less what was taken when it came back."""
+    key = next((each.activity_key for each in history.activities if each.award_seq == lot_seq), None)
+    if key is None:
+        return 0
+    let_be = sum(each.written_off for each in history.reversals if f"purchase:{each.order_id}" == key)
+    taken = (
+        each.points for each in history.entries if each.kind == "clawback" and each.cause == f"lot:{lot_seq}"
+    )
+    written_off: int = let_be + sum(taken)
+    return written_off
+
+
+def _check_origins(history: _History, programs: ProgramHistory) -> Iterator[_Finding]:
+    """What an entry was made from is on record, and a lot lives as long as its program version says."""
+    activities = {each.award_seq: each for each in history.activities}
+    redemptions = {each.redemption_seq for each in history.redemptions}
+    refunds = {each.reversal_seq: f"refund:{each.order_id}:{each.refund_id}" for each in history.reversals}
+    for entry in history.entries:
+        if entry.kind == "award":
+            activity = activities.get(entry.seq)
+            made = (
+                None
+                if activity is None
+                else (
+                    activity.activity_key,
+                    activity.program_version,
+                    activity.occurred_at,
+                    sum(grant["points"] for grant in activity.grants),
+                )
+            )
+            if made != (entry.cause, entry.program_version, entry.occurred_at, entry.points):
+                yield "activity", entry.seq, f"{entry.cause} is not on record as the award's entry has it"
+        elif (
+            entry.kind in ("hold", "redeem")
+            and int(entry.cause.removeprefix("redemption:")) not in redemptions
+        ):
+            yield "redemption", entry.seq, f"{entry.cause} is not on record"
+        elif (
+            entry.kind == "clawback"
+            and not entry.cause.startswith("lot:")
+            and refunds.get(entry.seq) != entry.cause
+        ):
+            yield "reversal", entry.seq, f"{entry.cause} is not on record as the clawback's entry has it"
+        if entry.seq in history.lots and not _lives_as_it_should(history.lots[entry.seq], entry, programs):
+            yield "lot-life", entry.seq, "the lot's dates are not those that its program version gives"
+
+
+def _lives_as_it_should(lot: Row[Any], entry: Row[Any], programs: ProgramHistory) -> bool:
+    document = programs.by_version(entry.program_version).document
+    times = periods.times(document.points, document.zone)
+    occurred_at = entry.occurred_at.astimezone(UTC)
+    expires_at = None if times.expires_at is None else times.expires_at(occurred_at)
+    available_at = times.available_at(occurred_at) if entry.kind == "award" else occurred_at
+    kept = (lot.available_at, lot.expires_at, lot.expires_on_inactivity)
+    return kept == (available_at, expires_at, times.inactive_at is not None)
 
 
 def _check_account(history: _History) -> Iterator[_Finding]:

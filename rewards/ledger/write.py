@@ -27,8 +27,9 @@ FROM unnest(:customers, :seq, :balance, :available, :pending, :held, :deficit, :
 WHERE a.customer_id = v.customer_id""")
 
 _UPDATE_LOTS = text("""
-UPDATE lots AS l SET remaining = v.remaining, expired = v.expired
-FROM unnest(:customers, :lot_seq, :remaining, :expired) AS v (customer_id, lot_seq, remaining, expired)
+UPDATE lots AS l SET remaining = v.remaining, expired = v.expired, written_off = v.written_off
+FROM unnest(:customers, :lot_seq, :remaining, :expired, :written_off)
+     AS v (customer_id, lot_seq, remaining, expired, written_off)
 WHERE l.customer_id = v.customer_id AND l.lot_seq = v.lot_seq""")
 
 _UPDATE_REDEMPTIONS = text("""
@@ -46,7 +47,8 @@ _COPY = {
     "activities": "customer_id, activity_key, award_seq, points, program_version, occurred_at, body, grants",
     "entries": "customer_id, seq, kind, points, balance_after, occurred_at, recorded_at, cause, program_version, "
     "actor, note, idempotency_key, digest",
-    "lots": "customer_id, lot_seq, points, remaining, expired, available_at, expires_at, expires_on_inactivity",
+    "lots": "customer_id, lot_seq, points, remaining, expired, available_at, expires_at, expires_on_inactivity, "
+    "written_off",
     "consumptions": "customer_id, entry_seq, lot_seq, debit_seq, points",
     "redemptions": "customer_id, redemption_seq, status, points, captured, reinstated, redeem_seq, value_minor, "
     "currency, order_id, program_version, hold_expires_at, occurred_at, resolved_at",
@@ -241,6 +243,7 @@ def _lot(owner: str, lot: Lot) -> list[bytes]:
         wire.instant(lot.available_at),
         wire.instant_or_null(lot.expires_at),
         wire.TRUE if lot.expires_on_inactivity else wire.FALSE,
+        wire.bigint(lot.written_off),
     ]
 
 
@@ -299,6 +302,7 @@ def _lot_arrays(lots: dict[tuple[str, int], Lot]) -> dict[str, Any]:
         "lot_seq": BigintArray([lot_seq for _, lot_seq in lots]),
         "remaining": BigintArray([lot.remaining for lot in lots.values()]),
         "expired": BigintArray([lot.expired for lot in lots.values()]),
+        "written_off": BigintArray([lot.written_off for lot in lots.values()]),
     }
 
 

@@ -30,7 +30,9 @@ def _statements() -> dict[str, tuple[Any, dict[str, Any]]]:
     accounts: dict[str, Any] = {"customers": customers, "digest": ByteaArray([bytes(32)] * 3)}
     accounts |= dict.fromkeys(("seq", "balance", "available", "pending", "held", "deficit"), numbers)
     accounts |= dict.fromkeys(("as_of", "next_change_at", "last_activity_at", "inactive_at"), instants)
-    lots = {"customers": customers} | dict.fromkeys(("lot_seq", "remaining", "expired"), numbers)
+    lots = {"customers": customers} | dict.fromkeys(
+        ("lot_seq", "remaining", "expired", "written_off"), numbers
+    )
     redemptions: dict[str, Any] = {"customers": customers, "status": customers, "resolved_at": instants}
     changed = ("redemption_seq", "captured", "reinstated", "redeem_seq", "value_minor")
     redemptions |= dict.fromkeys(changed, numbers)

@@ -99,6 +99,23 @@ def test_an_untouched_ledger_holds(ledger: Database) -> None:
         ("UPDATE activities SET points = 51 WHERE customer_id = 'a' AND award_seq = 1", "activity", 1),
         ("DELETE FROM commands WHERE customer_id = 'a' AND idempotency_key = 'k2'", "command", 3),
         ("DELETE FROM accounts WHERE customer_id = 'a'", "account", None),
+        ("UPDATE lots SET expires_at = '2076-01-01' WHERE customer_id = 'a' AND lot_seq = 2", "lot-life", 2),
+        (
+            "UPDATE lots SET available_at = '2020-01-01' WHERE customer_id = 'a' AND lot_seq = 1",
+            "lot-life",
+            1,
+        ),
+        ("UPDATE lots SET written_off = 9 WHERE customer_id = 'a' AND lot_seq = 1", "lot-written-off", 1),
+        ("DELETE FROM redemptions WHERE customer_id = 'a' AND redemption_seq = 3", "redemption", 3),
+        ("DELETE FROM activities WHERE customer_id = 'a' AND award_seq = 2", "activity", 2),
+        ("UPDATE activities SET grants = '[]' WHERE customer_id = 'a' AND award_seq = 2", "activity", 2),
+        (
+            "UPDATE activities SET program_version = 2 WHERE customer_id = 'a' AND award_seq = 2",
+            "activity",
+            2,
+        ),
+        ("DELETE FROM reversals WHERE customer_id = 'a'", "reversal", 5),
+        ("UPDATE reversals SET refund_id = 'other' WHERE customer_id = 'a'", "reversal", 5),
     ],
 )
 def test_tampering_is_named(
