@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from api import documentation
 from api.bodies import EarlyRefusal, located
 from api.coalescing import Coalescer, Limits
-from api.deps import READERS, KeyChecker, Reader, Services
+from api.deps import READERS, KeyChecker, Programs, Reader, Services
 from api.errors import BodyTooLarge, Problem, http_problem, invalid_request, problem_response, request_id_of
 from api.middleware import RequestFrame
 from api.pages import customer as customer_page
@@ -26,7 +26,6 @@ from rewards.core.database import connect_database
 from rewards.core.errors import Refusal
 from rewards.core.settings import Settings, load_settings
 from rewards.engine import Engine
-from rewards.program.versions import HistoryCache
 
 
 class Application(FastAPI):
@@ -74,7 +73,12 @@ def create_app(settings: Settings | None = None, *, limits: Limits | None = None
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     # Straight onto the router, and first: these are the requests that come by the thousand.
-    app.router.routes[:0] = [*commands.routes(), *batches.routes(), *program.routes()]
+    app.router.routes[:0] = [
+        *commands.routes(),
+        *batches.routes(),
+        *customers.routes(),
+        *program.routes(),
+    ]
     for module in (customers, program, operations, reference, customer_page):
         app.include_router(module.router)
     documentation.install(app)
@@ -89,7 +93,7 @@ def _start(settings: Settings, limits: Limits | None) -> Services:
     reader = Reader(database)
     coalescer = Coalescer(engine.execute, limits=limits)
     coalescer.start()
-    return Services(settings, database, engine, coalescer, reader, KeyChecker(reader), HistoryCache())
+    return Services(settings, database, engine, coalescer, reader, KeyChecker(reader), Programs())
 
 
 def _version() -> str:

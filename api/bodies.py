@@ -29,7 +29,7 @@ COMMAND_LIMIT_BYTES = 1024**2
 DOCUMENT_LIMIT_BYTES = 8 * 1024**2
 
 #: Seconds that a client may take to send a body, all of it.
-_PATIENCE_SECONDS = 30.0
+_PATIENCE_SECONDS = 60.0
 #: How long, and how much, we go on reading what a refused client is still sending, so that it sees the answer.
 _LINGER_SECONDS = 1.0
 _LINGER_BYTES = 4 * 1024**2

@@ -9,23 +9,25 @@ from typing import Annotated, Any, TypeVar, cast
 
 from fastapi import Depends, Request
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from api.coalescing import Coalescer
 from api.errors import overloaded, unauthorized, unavailable, wrong_scope
 from api.routing import header
 from rewards.core.database import Database
-from rewards.core.errors import BusyError
+from rewards.core.errors import BusyError, SetupError
 from rewards.core.keys import ApiKey, KeyRing, Scope, parse_token, read_key
 from rewards.core.settings import Settings
 from rewards.engine import Engine
+from rewards.program.history import ProgramHistory
 from rewards.program.versions import HistoryCache
 
 T = TypeVar("T")
 
 #: Threads, and so connections, that serve reads and quotes in a process.
 READERS = 4
+_RECENT_SECONDS = 0.25
 #: Reads that may wait for one of them.
 _READS_WAITING = 512
 
@@ -35,19 +37,32 @@ class Reader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # Each question is one statement, which needs no transaction around it: two round trips less.
+        self._engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="rewards-reads")
         self._waiting = 0
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Return what ``work`` returns, which is given a connection and must not keep anything of it.
 
+        Each statement sees the present, unless ``work`` sets the connection another isolation level first.
+
         Raises:
             Problem: ``overloaded`` or ``unavailable``.
         """
-        return await self.call(lambda: self._with_connection(work))
 
-    async def call(self, work: Callable[[], T]) -> T:
-        """The same for work that finds its own connection."""
+        def connected() -> T:
+            with self._engine.connect() as conn:
+                return work(conn)
+
+        return await self.run(lambda: self._twice(connected))
+
+    async def quote(self, work: Callable[[], T]) -> T:
+        """The same for work that finds its own connection, and changes nothing."""
+        return await self.run(lambda: self._twice(work))
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """The same for work that may change something, so it is not tried again."""
         if self._waiting >= _READS_WAITING:
             raise overloaded()
         self._waiting += 1
@@ -58,17 +73,20 @@ class Reader:
         finally:
             self._waiting -= 1
 
-    def _with_connection(self, work: Callable[[Connection], T]) -> T:
+    def _twice(self, work: Callable[[], T]) -> T:
         try:
-            with self._database.engine.connect() as conn:
-                return work(conn)
-        except DBAPIError as error:
-            # The pool kept connections to a server that has gone since. It is empty now: once more, with a new one.
-            if not error.connection_invalidated:
-                raise
+            return work()
+        except (OperationalError, InterfaceError):
+            # The pool kept connections to a server that has gone since; it is empty now. Or nothing listens any
+            # more: then the embedded server is started again.
+            self._revive()
+            return work()
+
+    def _revive(self) -> None:
+        try:
             self._database.revive()
-            with self._database.engine.connect() as conn:
-                return work(conn)
+        except SetupError:
+            raise BusyError("the database could not be started again") from None
 
     def close(self) -> None:
         """Finish what was begun."""
@@ -120,6 +138,24 @@ class KeyChecker:
         return self._ring.keep(key, key_id, read_at)
 
 
+class Programs(HistoryCache):
+    """The program's versions as this process knows them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._recent: tuple[float, ProgramHistory] | None = None
+
+    def recent(self, conn: Connection) -> ProgramHistory:
+        """Return the history as it was at most a quarter of a second ago, mostly without asking the database."""
+        now = time.monotonic()
+        recent = self._recent
+        if recent is not None and now - recent[0] < _RECENT_SECONDS:
+            return recent[1]
+        history = self.current(conn)
+        self._recent = (now, history)
+        return history
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What a process serves with, made once when it starts."""
@@ -130,7 +166,7 @@ class Services:
     coalescer: Coalescer
     reader: Reader
     keys: KeyChecker
-    programs: HistoryCache
+    programs: Programs
 
 
 def services_of(request: Request) -> Services:
@@ -160,7 +196,12 @@ def requires(needed: Scope) -> Any:
     return Depends(key)
 
 
-TheServices = Annotated[Services, Depends(services_of)]
+async def _services(request: Request) -> Services:
+    # Asynchronous, so that FastAPI does not call it in a thread.
+    return services_of(request)
+
+
+TheServices = Annotated[Services, Depends(_services)]
 Reading = Annotated[ApiKey, requires("readonly")]
 AsStorefront = Annotated[ApiKey, requires("storefront")]
 AsAdmin = Annotated[ApiKey, requires("admin")]

@@ -92,7 +92,8 @@ def documented(
     body_required: bool = True,
     idempotent: bool = False,
     problems: Iterable[int] = (),
-    path_parameter: tuple[str, str] | None = None,
+    parameters: Iterable[Json] = (),
+    leads_to: Mapping[str, tuple[str, str]] | None = None,
     description: str | None = None,
     public: bool = False,
 ) -> Json:
@@ -109,18 +110,16 @@ def documented(
         body_required: whether the body may be left out.
         idempotent: whether it needs an idempotency key.
         problems: statuses of the problems it may answer with, beyond those of every endpoint with a key.
-        path_parameter: name and example of the one in its path, where its signature does not tell.
+        parameters: those that its signature does not tell; see :func:`parameter`.
+        leads_to: operations that its answer leads to: for each the parameter, and where in this exchange its value
+            is, as an OpenAPI runtime expression.
         description: more than the summary says.
         public: whether it needs no key.
     """
     common = (500,) if public else (401, 403, 500, 503)
     extra: Json = {} if public else {"security": _SECURITY}
-    parameters = [_IDEMPOTENCY_KEY] if idempotent else []
-    if path_parameter is not None:
-        name, shown = path_parameter
-        parameters = [_path_parameter(name, shown), *parameters]
-    if parameters:
-        extra["parameters"] = parameters
+    if parameters or idempotent:
+        extra["parameters"] = [*parameters, *([_IDEMPOTENCY_KEY] if idempotent else [])]
     if body is not None:
         by_name = {name: {"value": value} for name, value in (body_examples or {}).items()}
         content = {"application/json": {"schema": {"$ref": _REF + body.__name__}, "examples": by_name}}
@@ -138,9 +137,25 @@ def documented(
             status: {
                 "headers": {**_REQUEST_ID, **(_REPLAYED if idempotent else {})},
                 "content": {"application/json": {"example": example}},
+                "links": {
+                    operation: {"operationId": operation, "parameters": {name: found_in}}
+                    for operation, (name, found_in) in (leads_to or {}).items()
+                },
             },
             **{code: _problem(code) for code in sorted({*common, *problems})},
         },
+    }
+
+
+def parameter(place: str, name: str, schema: Json, example: str, description: str) -> Json:
+    """Describe a parameter in an address: in its path, where it is required, or in its query."""
+    return {
+        "name": name,
+        "in": place,
+        "required": place == "path",
+        "description": description,
+        "schema": schema,
+        "example": example,
     }
 
 
@@ -153,10 +168,6 @@ def install(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
-
-
-def _path_parameter(name: str, example: str) -> Json:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, "example": example}
 
 
 def _problem(status: int) -> Json:

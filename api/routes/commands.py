@@ -81,7 +81,7 @@ async def quote(request: Request) -> Response:
     await authorize(request, "storefront")
     command = parse(_AWARD, await read_json(request))
     services = services_of(request)
-    quoted = await services.reader.call(lambda: services.engine.quote(command, utc_now()))
+    quoted = await services.reader.quote(lambda: services.engine.quote(command, utc_now()))
     return json_answer(quoted)
 
 
@@ -107,6 +107,11 @@ _READ_ADJUST = _body_is_command(TypeAdapter(Adjust))
 _READ_CAPTURE = _on_redemption(TypeAdapter(schemas.CaptureBody), _capture)
 _READ_VOID = _on_redemption(_NOTHING, _void)
 _READ_REVERSE_REDEMPTION = _on_redemption(_NOTHING, _reverse)
+
+
+#: Where a link from an answer finds what the next request needs.
+_THE_CUSTOMER = ("customer_id", "$request.body#/customer_id")
+_THE_REDEMPTION = ("redemption_id", "$response.body#/redemption_id")
 
 
 def _post(path: str, name: str, endpoint: Endpoint, **documented: Any) -> RawRoute:
@@ -135,6 +140,7 @@ def _awards_and_redemptions() -> list[RawRoute]:
             },
             answer=schemas.AwardAnswer,
             example=examples.AWARD_ANSWER,
+            leads_to={"customer": _THE_CUSTOMER, "entries": _THE_CUSTOMER, "link": _THE_CUSTOMER},
             status=201,
             idempotent=True,
             problems=[409],
@@ -149,6 +155,7 @@ def _awards_and_redemptions() -> list[RawRoute]:
             body_examples={"at once": examples.REDEEM, "a hold": examples.HOLD},
             answer=schemas.RedemptionAnswer,
             example=examples.REDEMPTION_ANSWER,
+            leads_to=dict.fromkeys(("capture", "void", "reverse_redemption"), _THE_REDEMPTION),
             status=201,
             idempotent=True,
             problems=[404, 409],
@@ -159,7 +166,11 @@ def _awards_and_redemptions() -> list[RawRoute]:
 def _on_one_redemption() -> list[RawRoute]:
     path = "/v1/redemptions/{redemption_id}"
     common: dict[str, Any] = {
-        "path_parameter": ("redemption_id", examples.HOLD_ID),
+        "parameters": [
+            docs.parameter(
+                "path", "redemption_id", {"type": "string"}, examples.HOLD_ID, "As its response had it."
+            )
+        ],
         "answer": schemas.RedemptionAnswer,
         "body_required": False,
         "idempotent": True,

@@ -3,23 +3,26 @@
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Path, Query
-from pydantic import BeforeValidator
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 from sqlalchemy import Connection
 
 from api import documentation as docs
 from api import examples, schemas
-from api.deps import AsStorefront, Reading, Services, TheServices
+from api.bodies import located
+from api.deps import AsStorefront, Reading, Services, TheServices, authorize, services_of
 from api.errors import invalid_request
-from api.routing import json_answer, with_slashes
+from api.routing import RawRoute, json_answer, with_slashes
 from rewards.core.clock import utc_now
 from rewards.core.errors import CustomerNotFound
 from rewards.core.links import make_link
 from rewards.decide.commands import ShopId
 from rewards.ledger.statements import customer_statement, entries_page, rfc3339
+
+T = TypeVar("T")
 
 router = APIRouter()
 
@@ -39,47 +42,68 @@ def _instant(text: Any) -> datetime:
         raise PydanticCustomError("instant", message) from None
 
 
-CustomerId = Annotated[
-    ShopId,
-    BeforeValidator(with_slashes),
-    Path(description="The shop's own id; write a slash in it as %2F.", examples=["c-1"]),
-]
-AsOf = Annotated[
-    datetime | None,
-    BeforeValidator(_instant),
-    Query(
-        description="The instant to look at: what was, or what will be if nothing happens until then.",
-        examples=["2026-11-01T12:00:00Z"],
-    ),
-]
+_ABOUT_ID = "The shop's own id; write a slash in it as %2F."
+_ABOUT_AS_OF = "The instant to look at: what was, or what will be if nothing happens until then."
+_CUSTOMER_ID: TypeAdapter[str] = TypeAdapter(ShopId)
+_INSTANT: TypeAdapter[datetime] = TypeAdapter(Annotated[datetime, BeforeValidator(_instant)])
+
+CustomerId = Annotated[ShopId, BeforeValidator(with_slashes), Path(description=_ABOUT_ID, examples=["c-1"])]
 Limit = Annotated[int, Query(ge=1, le=200, description="Entries in a page.")]
 Cursor = Annotated[
     str | None, Query(max_length=64, description="`next_cursor` of the page before; the newest unless given.")
 ]
 
 
-@router.get(
-    "/v1/customers/{customer_id}",
-    operation_id="customer",
-    **docs.documented(
-        tag="customers",
-        summary="See what a customer has",
-        description="The balance, what expires when (it adds up to the balance), pending points and open holds.",
-        answer=schemas.CustomerAnswer,
-        example=examples.CUSTOMER_ANSWER,
-        problems=[404, 422],
-    ),
-)
-async def customer(services: TheServices, _key: Reading, customer_id: CustomerId, as_of: AsOf = None) -> Any:
+async def statement(request: Request) -> Response:
     """Return a customer's statement."""
+    await authorize(request, "readonly")
+    customer_id = _parameter(
+        _CUSTOMER_ID, "path.customer_id", with_slashes(request.path_params["customer_id"])
+    )
+    given = request.query_params.get("as_of") if request.scope["query_string"] else None
+    as_of = None if given is None else _parameter(_INSTANT, "query.as_of", given)
+    services = services_of(request)
 
     def read(conn: Connection) -> dict[str, Any] | None:
-        return customer_statement(conn, services.programs.current(conn), customer_id, as_of, utc_now())
+        return customer_statement(conn, services.programs.recent(conn), customer_id, as_of, utc_now())
 
-    statement = await services.reader.read(read)
-    if statement is None:
+    found = await services.reader.read(read)
+    if found is None:
         raise _unknown(customer_id)
-    return json_answer(statement)
+    return json_answer(found)
+
+
+def _parameter(adapter: TypeAdapter[T], path: str, given: str) -> T:
+    try:
+        return adapter.validate_python(given)
+    except ValidationError as error:
+        raise invalid_request([(path, located(each)[1]) for each in error.errors()]) from None
+
+
+def routes() -> list[RawRoute]:
+    """Return the route that every page of a shop asks for."""
+    instant = {"type": "string", "format": "date-time"}
+    return [
+        RawRoute(
+            "/v1/customers/{customer_id}",
+            statement,
+            methods=["GET"],
+            name="customer",
+            operation_id="customer",
+            **docs.documented(
+                tag="customers",
+                summary="See what a customer has",
+                description="The balance, what expires when (which adds up to it), pending points and open holds.",
+                answer=schemas.CustomerAnswer,
+                example=examples.CUSTOMER_ANSWER,
+                parameters=[
+                    docs.parameter("path", "customer_id", _CUSTOMER_ID.json_schema(), "c-1", _ABOUT_ID),
+                    docs.parameter("query", "as_of", instant, "2026-11-01T12:00:00Z", _ABOUT_AS_OF),
+                ],
+                problems=[404, 422],
+            ),
+        )
+    ]
 
 
 @router.get(
@@ -133,7 +157,7 @@ async def link(services: TheServices, _key: AsStorefront, customer_id: CustomerI
 
 
 def _must_be_known(conn: Connection, services: Services, customer_id: str) -> None:
-    if customer_statement(conn, services.programs.current(conn), customer_id, None, utc_now()) is None:
+    if customer_statement(conn, services.programs.recent(conn), customer_id, None, utc_now()) is None:
         raise _unknown(customer_id)
 
 

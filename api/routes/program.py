@@ -57,7 +57,7 @@ async def publish_program(request: Request) -> Response:
             )
 
     try:
-        version = await services.reader.call(append)
+        version = await services.reader.run(append)
     except ProgramInvalid as invalid:
         raise _problem(invalid) from None
     return json_answer(_shown(version))

@@ -68,7 +68,7 @@ def list_() -> None:
 
 @app.command()
 def revoke(key_id: Annotated[str, typer.Argument(help="As `rewards key list` shows it.")]) -> None:
-    """Revoke a key for ever; servers stop accepting it within a second."""
+    """Revoke a key for ever; servers stop accepting it within a quarter of a second."""
     from rewards.core.keys import parse_token, revoke_key
 
     # Whoever has only the key itself can revoke it too: its id is in it.

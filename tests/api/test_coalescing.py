@@ -35,7 +35,7 @@ class Ledger:
         self.may_go_on.set()
         self.is_at_work = threading.Event()
 
-    def execute(self, submissions: Sequence[Submission], now: datetime) -> list[Answer]:
+    def execute(self, submissions: Sequence[Submission], _now: datetime) -> list[Answer]:
         names = [str(submission.idempotency_key) for submission in submissions]
         self.batches.append(names)
         self.is_at_work.set()
@@ -229,7 +229,8 @@ def test_a_full_queue_is_answered_503_and_loses_nothing(
             time.sleep(0.2)  # what is refused is refused at once
         sending.join(20)
         statuses = [answer.status_code for answer in answers]
-        assert statuses.count(503) >= 8
+        # Three may be at work when three more come to wait.
+        assert statuses.count(503) >= 6
         assert statuses.count(201) == 12 - statuses.count(503)
         refused = next(answer for answer in answers if answer.status_code == 503)
         assert (refused.json()["code"], refused.headers["retry-after"]) == ("overloaded", "1")

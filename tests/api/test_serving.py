@@ -84,7 +84,7 @@ def test_workers_do_not_outlive_the_one_in_charge(settings: Settings) -> None:
         workers = served.workers()
         assert len(workers) == 2
         served.process.kill()
-        gone, alive = psutil.wait_procs(workers, timeout=10)
+        _, alive = psutil.wait_procs(workers, timeout=10)
         assert not alive
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{served.url}/healthz")

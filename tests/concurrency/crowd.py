@@ -62,7 +62,7 @@ class Acknowledged:
         """Note an answer; one that a key got before must be the same again."""
         with self._lock:
             known = self.answers.setdefault((customer_id, key), (kind, status, body))
-        assert known == (kind, status, body)
+        assert known == (kind, status, body), (customer_id, key, known, (kind, status, body))
 
     def __len__(self) -> int:
         return len(self.answers)

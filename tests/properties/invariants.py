@@ -75,6 +75,9 @@ BREAKS = {
                    JOIN entries AS e ON (e.customer_id, e.seq) = (c.customer_id, c.entry_seq)
                    WHERE e.kind IN ('expire', 'unexpire') GROUP BY 1, 2) AS c USING (customer_id, lot_seq)
         WHERE l.expired <> coalesce(c.points, 0)""",
+    "what a refund could not take is taken when it comes back": """
+        SELECT customer_id, lot_seq, written_off || ' written off, ' || remaining || ' left' FROM lots
+        WHERE written_off > 0 AND remaining > 0""",
     "an account's balances are those of its lots, holds and debt": """
         SELECT customer_id, a.seq, concat_ws(' ', a.available, a.pending, a.held, a.deficit) FROM accounts AS a
         LEFT JOIN (SELECT customer_id, sum(remaining) AS points FROM lots GROUP BY 1) AS l USING (customer_id)

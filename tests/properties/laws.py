@@ -70,6 +70,8 @@ def _check_consumptions(ledger: Ledger, customer_id: str) -> None:
     for seq, lot in lots.items():
         assert kinds[seq] in ("award", "adjust")
         assert (lot.remaining, lot.expired) == (left[seq], expired[seq])
+        # What a refund could not take is taken at once when it comes back.
+        assert lot.written_off == 0 or lot.remaining == 0
     account = ledger.accounts[customer_id]
     assert account.deficit == deficit
     assert account.balance == sum(left.values()) - deficit

@@ -380,11 +380,11 @@ class Shop(RuleBasedStateMachine):
         assert account.as_of == customer.clock
         assert _figures(account) == customer.figures(customer.clock)
         stored = [
-            (lot.points, lot.remaining, lot.expired, lot.available_at, lot.expiry(account.inactive_at))
+            (lot.points, lot.remaining, lot.expired, lot.written_off, lot.available_at, lot.expiry(account.inactive_at))
             for lot in self.store.lots(customer_id)
         ]
         expected = [
-            (lot.points, lot.left, lot.expired, lot.available_at, _or_none(customer.expiry(lot)))
+            (lot.points, lot.left, lot.expired, lot.forgiven, lot.available_at, _or_none(customer.expiry(lot)))
             for lot in customer.lots
         ]
         assert stored == expected, customer_id

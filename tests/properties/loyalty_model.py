@@ -89,6 +89,8 @@ class Lot:
     expires_at: datetime | None
     of_inactivity: bool
     expired: int = 0
+    #: What a refund under a clamped balance let be; taken when it comes back.
+    forgiven: int = 0
 
 
 @dataclass
@@ -164,6 +166,9 @@ class Customer:
         for lot in self.lots:
             if self.expiry(lot) <= at:
                 self.expire(lot)
+            back = min(lot.forgiven, lot.left)
+            lot.forgiven -= back
+            lot.left -= back
         self.deficit -= self.take(self.deficit, self.open_lots(at))
 
     def expire(self, lot: Lot) -> None:
@@ -339,8 +344,9 @@ class Model:
         if share is not None and total is None:
             reasons.append("order-total-missing")
         if share is not None and total is not None:
-            worth = Fraction(points * policy["value_minor"], policy["points"])
-            if worth > total * share // 100:
+            most = total * share // 100 * policy["points"] // policy["value_minor"]
+            most -= most % policy["step_points"]
+            if points + _paying_now(customer, order_id) > (most if most >= policy["minimum_points"] else 0):
                 reasons.append("exceeds-order-share")
         spendable = [lot for lot in customer.in_order(customer.lots) if lot.available_at <= now]
         if points > sum(lot.left for lot in spendable):
@@ -431,6 +437,11 @@ class Model:
         total = 0 if order is None else order.body["total_minor"]
         refunded = amount + sum(each.amount for each in refunds)
         is_full = refunded == total and order is not None
+        listed = sum(line["amount_minor"] for line in order.body["items"]) if order is not None else 0
+        if total == 0 and lines and listed:
+            # No money was paid: the lines' own amounts say how much comes back.
+            total, refunded = listed, sum(lines.values()) + sum(sum(each.lines.values()) for each in refunds)
+            is_full = refunded == total
 
         def share(points: int) -> int:
             return points if refunded == total else rounded(Fraction(points * refunded, total), document["refunds"]["rounding"])
@@ -450,6 +461,8 @@ class Model:
             owed = self._claw_back(customer, now, order.lot, sum(due))
         written_off = owed if document["points"]["negative_balance"] == "clamp" else 0
         customer.deficit += owed - written_off
+        if order is not None and order.lot is not None:
+            order.lot.forgiven += written_off
         refunds.append(Refund(refund_id, amount, lines, due, is_full))
         return {
             "amount_minor": amount,
@@ -558,6 +571,11 @@ def _grant(document: Document, gives: Any, body: Any) -> int:
     if gives.get("whole_blocks"):
         return floor(blocks) * int(gives["points"])
     return rounded(blocks * gives["points"], gives.get("rounding", "floor"))
+
+
+def _paying_now(customer: Customer, order_id: str | None) -> int:
+    on_it = [each for each in customer.spendings if order_id is not None and each.order_id == order_id]
+    return sum(each.points if each.status == "held" else each.captured - each.returned for each in on_it)
 
 
 def _paying(customer: Customer, order_id: str) -> list[Spending]:

@@ -93,7 +93,7 @@ _ACCOUNTS = """
 SELECT customer_id, seq, balance, available, pending, held, deficit, digest, as_of, next_change_at,
        last_activity_at, inactive_at
 FROM accounts"""
-_LOTS = "lot_seq, points, remaining, expired, available_at, expires_at, expires_on_inactivity"
+_LOTS = "lot_seq, points, remaining, expired, available_at, expires_at, expires_on_inactivity, written_off"
 _REDEMPTIONS = """redemption_seq, status, points, captured, reinstated, redeem_seq, value_minor, currency, order_id,
 program_version, hold_expires_at, occurred_at, resolved_at"""
 _ENTRIES = """customer_id, seq, kind, points, balance_after, occurred_at, recorded_at, cause, program_version, actor, note,
