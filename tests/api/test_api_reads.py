@@ -1,10 +1,12 @@
 """What can be looked at: statements, entries, links, the program, health, figures, documents."""
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
+import jsonschema_rs
 import pytest
 from api_shop import Shop, purchase
 from sqlalchemy import text
@@ -153,6 +155,22 @@ def test_answers_are_neither_kept_nor_guessed_at_by_browsers(shop: Shop) -> None
     assert (page["referrer-policy"], page["x-frame-options"]) == ("no-referrer", "DENY")
 
 
+def test_the_reference_shows_every_operation_and_needs_nothing_from_elsewhere(shop: Shop) -> None:
+    page = shop.get("/docs").text
+    document = shop.get("/openapi.json").json()
+    for path, item in document["paths"].items():
+        assert path in page
+        for operation in item.values():
+            assert f'id="{operation["operationId"]}"' in page
+    for name in document["components"]["schemas"]:
+        assert f'id="shape-{name}"' in page
+    assert "<script" not in page
+    for address in re.findall(r'(?:src|href)="([^"]+)"', page):
+        assert not address.startswith(("http", "//")), address
+        if not address.startswith("#"):
+            assert shop.get(f"/{address}").status_code == 200, address
+
+
 def every_reference(node: Any) -> set[str]:
     if isinstance(node, dict):
         own = {node["$ref"]} if isinstance(node.get("$ref"), str) else set()
@@ -185,13 +203,11 @@ def test_the_openapi_document_is_whole(shop: Shop) -> None:
 
 
 def test_the_examples_of_the_document_are_true_to_its_schemas(shop: Shop) -> None:
-    from jsonschema import Draft202012Validator
-
     document = shop.get("/openapi.json").json()
 
     def check(schema: dict[str, Any], example: Any, where: str) -> None:
         whole = {**schema, "components": document["components"]}
-        errors = list(Draft202012Validator(whole).iter_errors(example))
+        errors = list(jsonschema_rs.Draft202012Validator(whole).iter_errors(example))
         assert not errors, f"{where}: {errors[0].message} in {json.dumps(example)}"
 
     for path, item in document["paths"].items():

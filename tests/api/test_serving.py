@@ -64,6 +64,23 @@ def test_the_log_has_a_line_for_each_request_and_nobodys_data(
     assert not any(line["route"] in ("/healthz", "/readyz") for line in lines)
 
 
+def test_a_body_of_20_mb_is_refused_on_the_wire_too(settings: Settings, keys: dict[Scope, str]) -> None:
+    headers = {
+        "authorization": f"Bearer {keys['storefront']}",
+        "idempotency-key": "k",
+        "content-type": "application/json",
+    }
+    with serving(settings) as served:
+        for _ in range(5):
+            for content in (
+                b" " * 20_000_000,
+                iter([b" " * 1_000_000] * 20),
+            ):  # said in advance, and in chunks
+                answer = httpx.post(f"{served.url}/v1/awards", content=content, headers=headers, timeout=30)
+                assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
+        assert max(worker.memory_info().rss for worker in served.workers()) < 400 * 1024**2
+
+
 def test_a_killed_worker_is_replaced(settings: Settings, keys: dict[Scope, str]) -> None:
     with serving(settings, workers=2) as served:
         victim = served.workers()[0]

@@ -151,8 +151,12 @@ class Caller:
             return kind, owner, command
         if pick < 0.95:
             owner, order_id = self.random.choice(self.orders[-30:])
-            part: dict[str, Any] = self.random.choice([{"full": True}, {"amount_minor": 50}, {"amount_minor": 5_000}])
-            refund = Reverse(customer_id=owner, order_id=order_id, refund_id=f"{self.name}-{self.sent}", **part)
+            part: dict[str, Any] = self.random.choice(
+                [{"full": True}, {"amount_minor": 50}, {"amount_minor": 5_000}]
+            )
+            refund = Reverse(
+                customer_id=owner, order_id=order_id, refund_id=f"{self.name}-{self.sent}", **part
+            )
             return "reverse", owner, refund
         if pick < 0.98:
             points = self.random.choice([5, -5])

@@ -54,7 +54,9 @@ class ShopServer:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         self.url = f"http://127.0.0.1:{self.port}"
-        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("REWARDS_")}
+        self._environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("REWARDS_")
+        }
         self._environment |= {"REWARDS_HOME": str(home), "PYTHONPATH": str(REPOSITORY)}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -71,7 +73,12 @@ class ShopServer:
     def run(self, *arguments: str) -> str:
         """Run another command of the shop's and return what it prints."""
         finished = subprocess.run(
-            self._command(*arguments), env=self._environment, capture_output=True, text=True, timeout=120, check=False
+            self._command(*arguments),
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         assert finished.returncode == 0, (arguments, finished.stdout[-2000:], finished.stderr[-2000:])
         return finished.stdout
@@ -208,7 +215,9 @@ class Load:
         except BaseException as error:  # noqa: BLE001 - it fails the test, in the test's own thread
             self.errors.append(error)
 
-    def _until_answered(self, client: httpx.Client, path: str, body: dict[str, Any], key: str) -> httpx.Response:
+    def _until_answered(
+        self, client: httpx.Client, path: str, body: dict[str, Any], key: str
+    ) -> httpx.Response:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             with suppress(httpx.TransportError):

@@ -65,7 +65,9 @@ def test_fifty_redemptions_of_points_that_cover_one(database: Database, settings
 
         at_once(50, redeem)
     assert Counter(each.status for each in answers) == {201: 1, 409: 49}
-    assert {json.loads(each.body)["code"] for each in answers if each.status == 409} == {"insufficient-points"}
+    assert {json.loads(each.body)["code"] for each in answers if each.status == 409} == {
+        "insufficient-points"
+    }
     check(database)
 
 

@@ -33,7 +33,11 @@ def _check_entries(ledger: Ledger, customer_id: str) -> None:
         digest = sha256(digest + canonical).digest()
         assert entry.digest == digest, entry
     account = ledger.accounts[customer_id]
-    assert (account.seq, account.balance, account.digest) == (len(ledger.entries[customer_id]), balance, digest)
+    assert (account.seq, account.balance, account.digest) == (
+        len(ledger.entries[customer_id]),
+        balance,
+        digest,
+    )
 
 
 def _rfc3339(at: datetime) -> str:
@@ -115,18 +119,29 @@ def _check_debit(ledger: Ledger, customer_id: str, debit: int, out: int, *, was_
 def _check_refunds(ledger: Ledger, customer_id: str) -> None:
     entries = {entry.seq: entry for entry in ledger.entries[customer_id]}
     for key, activity in ledger.activities[customer_id].items():
-        assert entries[activity.award_seq].points == activity.points == sum(each.points for each in activity.grants)
+        assert (
+            entries[activity.award_seq].points
+            == activity.points
+            == sum(each.points for each in activity.grants)
+        )
         if activity.body["type"] != "purchase":
             continue
         order_id = activity.body["order_id"]
         assert key == f"purchase:{order_id}"
         refunds = [each for (order, _), each in ledger.reversals[customer_id].items() if order == order_id]
         given = [each.points for each in activity.grants]
-        taken = [sum(parts) for parts in zip(*(each.by_grant for each in refunds if each.by_grant), strict=True)]
+        taken = [
+            sum(parts) for parts in zip(*(each.by_grant for each in refunds if each.by_grant), strict=True)
+        ]
         assert all(part <= whole for part, whole in zip(taken, given, strict=False))
         refunded = sum(each.amount_minor for each in refunds)
         assert refunded <= activity.body["total_minor"]
-        if given and refunds and refunded == activity.body["total_minor"] and any(each.by_grant for each in refunds):
+        if (
+            given
+            and refunds
+            and refunded == activity.body["total_minor"]
+            and any(each.by_grant for each in refunds)
+        ):
             assert taken == given, (order_id, taken, given)
     for reversal in ledger.reversals[customer_id].values():
         entry = entries[reversal.reversal_seq]

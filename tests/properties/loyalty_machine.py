@@ -102,7 +102,17 @@ REDEEMED = st.sampled_from([1, 5, 20, 50, 100, "all", "all", "half", "half", "ha
 LONG_AGO = [MINUTE, 3 * DAY, 14 * DAY, 40 * DAY, 200 * DAY, 400 * DAY]
 AGES = st.sampled_from([None] * 6 + [timedelta(0), *LONG_AGO, -MINUTE, -60 * MINUTE])
 WAITS = st.sampled_from(
-    [timedelta(microseconds=1), MINUTE, 30 * MINUTE, 60 * MINUTE, DAY, 14 * DAY, 31 * DAY, 183 * DAY, 366 * DAY]
+    [
+        timedelta(microseconds=1),
+        MINUTE,
+        30 * MINUTE,
+        60 * MINUTE,
+        DAY,
+        14 * DAY,
+        31 * DAY,
+        183 * DAY,
+        366 * DAY,
+    ]
 )
 BEHIND = st.sampled_from([timedelta(microseconds=1), timedelta(seconds=1), 2 * MINUTE, 20 * DAY])
 LINES = st.lists(
@@ -258,8 +268,12 @@ class Shop(RuleBasedStateMachine):
         customer = self.model.customers.get(customer_id)
         if customer is None:
             return
-        instants = {at for lot in customer.lots if lot.left for at in (lot.available_at, customer.expiry(lot))}
-        instants |= {each.lapses_at for each in customer.spendings if each.status == "held" and each.lapses_at}
+        instants = {
+            at for lot in customer.lots if lot.left for at in (lot.available_at, customer.expiry(lot))
+        }
+        instants |= {
+            each.lapses_at for each in customer.spendings if each.status == "held" and each.lapses_at
+        }
         ahead = sorted(at for at in instants if self.now < at and at.year < 3000)
         if ahead:
             self._go_on(max(self.now, ahead[min(which, len(ahead) - 1)] + timedelta(microseconds=off)))
@@ -322,10 +336,14 @@ class Shop(RuleBasedStateMachine):
         for customer_id in {each.customer_id for each in batch} & set(self.model.customers):
             self._check_customer(customer_id)
 
-    def send(self, kind: str, customer_id: str, command: Command, key: str | None = None, **given: Any) -> None:
+    def send(
+        self, kind: str, customer_id: str, command: Command, key: str | None = None, **given: Any
+    ) -> None:
         """Ask the model what must come of a command, and put it on its way."""
         key = key or f"k{len(self.sent)}"
-        self._queue(Sent(Submission(command, None if kind == "settle" else key, "test"), kind, customer_id, given))
+        self._queue(
+            Sent(Submission(command, None if kind == "settle" else key, "test"), kind, customer_id, given)
+        )
 
     def _queue(self, sent: Sent) -> None:
         key = sent.submission.idempotency_key
@@ -380,11 +398,25 @@ class Shop(RuleBasedStateMachine):
         assert account.as_of == customer.clock
         assert _figures(account) == customer.figures(customer.clock)
         stored = [
-            (lot.points, lot.remaining, lot.expired, lot.written_off, lot.available_at, lot.expiry(account.inactive_at))
+            (
+                lot.points,
+                lot.remaining,
+                lot.expired,
+                lot.written_off,
+                lot.available_at,
+                lot.expiry(account.inactive_at),
+            )
             for lot in self.store.lots(customer_id)
         ]
         expected = [
-            (lot.points, lot.left, lot.expired, lot.forgiven, lot.available_at, _or_none(customer.expiry(lot)))
+            (
+                lot.points,
+                lot.left,
+                lot.expired,
+                lot.forgiven,
+                lot.available_at,
+                _or_none(customer.expiry(lot)),
+            )
             for lot in customer.lots
         ]
         assert stored == expected, customer_id
@@ -526,7 +558,9 @@ class Shop(RuleBasedStateMachine):
     @rule(which=WHICH)
     def void(self, which: int) -> None:
         chosen = self._chosen(which, "held")
-        self.send("void", chosen.customer_id, Void(redemption_id=chosen.redemption_id or ""), number=chosen.number)
+        self.send(
+            "void", chosen.customer_id, Void(redemption_id=chosen.redemption_id or ""), number=chosen.number
+        )
 
     @precondition(lambda self: self._some_are("captured"))
     @rule(which=WHICH)
@@ -542,13 +576,19 @@ class Shop(RuleBasedStateMachine):
         customer = self.model.customers.get(customer_id)
         if customer is None or not customer.orders or which == 0:
             return "1", {"total_minor": 1000, "items": []}, []
-        among = [name for name in customer.orders if not any(each.is_full for each in customer.refunds.get(name, []))]
+        among = [
+            name
+            for name in customer.orders
+            if not any(each.is_full for each in customer.refunds.get(name, []))
+        ]
         among = among or list(customer.orders)
         order_id = among[-1 - which % len(among)]
         return order_id, customer.orders[order_id].body, customer.refunds.get(order_id, [])
 
     @rule(customer_id=CUSTOMERS, which=WHICH, refund_id=REFUND_IDS, age=AGES)
-    def refund_in_full(self, customer_id: str, which: int, refund_id: str | None, age: timedelta | None) -> None:
+    def refund_in_full(
+        self, customer_id: str, which: int, refund_id: str | None, age: timedelta | None
+    ) -> None:
         order_id, _, _ = self._order(customer_id, which)
         self._refund(customer_id, order_id, refund_id, age, full=True)
 
@@ -613,7 +653,12 @@ class Shop(RuleBasedStateMachine):
         self.send("reverse", customer_id, command, at=at, order_id=order_id, refund_id=refund_id, **extent)
 
     @rule(
-        customer_id=CUSTOMERS, which=WHICH, refund_id=REFUND_IDS, minor=AMOUNTS, age=AGES, nearly=st.booleans()
+        customer_id=CUSTOMERS,
+        which=WHICH,
+        refund_id=REFUND_IDS,
+        minor=AMOUNTS,
+        age=AGES,
+        nearly=st.booleans(),
     )
     def refund_that_names_no_order(
         self,
@@ -628,19 +673,27 @@ class Shop(RuleBasedStateMachine):
             minor = self._order(customer_id, which)[1]["total_minor"]
         at = self.now - (age or timedelta(0))
         refund_id = refund_id or f"r{len(self.sent)}"
-        command = Return(customer_id=customer_id, refund_id=refund_id, occurred_at=at, amount_minor=max(minor, 1))
+        command = Return(
+            customer_id=customer_id, refund_id=refund_id, occurred_at=at, amount_minor=max(minor, 1)
+        )
         self.send("return_unmatched", customer_id, command, at=at, refund_id=refund_id, amount=max(minor, 1))
 
     # Adjustments, and what is rare.
 
-    @rule(customer_id=CUSTOMERS, points=st.one_of(POINTS, POINTS.map(lambda points: -points)), force=st.booleans())
+    @rule(
+        customer_id=CUSTOMERS,
+        points=st.one_of(POINTS, POINTS.map(lambda points: -points)),
+        force=st.booleans(),
+    )
     def adjust(self, customer_id: str, points: int, force: bool) -> None:
         command = Adjust(customer_id=customer_id, points=points, reason="why", allow_negative=force)
         self.send("adjust", customer_id, command, points=points, allow_negative=force)
 
     @precondition(lambda self: self.sent)
     @rule(
-        what=st.sampled_from(["a job", "the same again", "the same again", "another under its key", "a slow clock"]),
+        what=st.sampled_from(
+            ["a job", "the same again", "the same again", "another under its key", "a slow clock"]
+        ),
         customer_id=CUSTOMERS,
         which=st.integers(0, 30),
         behind=BEHIND,

@@ -65,7 +65,9 @@ def expiry_of(document: Document, at: datetime) -> datetime | None:
         case "after":
             end = later(at, policy["period"], zone)
             if policy.get("round_up_to") == "month":
-                midnight = end.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+                midnight = end.astimezone(zone).replace(
+                    hour=0, minute=0, second=0, microsecond=0, tzinfo=None
+                )
                 end = first_of_next_month(midnight).replace(tzinfo=zone).astimezone(UTC)
             return end
         case "dates":
@@ -148,7 +150,9 @@ class Customer:
         self.time_took = self.time_gave = 0
         while True:
             due = [(at, 0, lot) for lot in self.lots if lot.left and (at := self.expiry(lot)) <= now]
-            lapses = [(each.lapses_at or FOREVER, 1, each) for each in self.spendings if each.status == "held"]
+            lapses = [
+                (each.lapses_at or FOREVER, 1, each) for each in self.spendings if each.status == "held"
+            ]
             events = due + [event for event in lapses if event[0] <= now]
             if not events:
                 return
@@ -303,7 +307,11 @@ class Model:
         document = version.document
         if body["type"] == "purchase" and body["currency"] != document["currency"]:
             raise Refused("currency-mismatch")
-        grants = [_grant(document, rule["gives"], body) for rule in document["earn"] if rule["activity"] == body["type"]]
+        grants = [
+            _grant(document, rule["gives"], body)
+            for rule in document["earn"]
+            if rule["activity"] == body["type"]
+        ]
         customer.was_active(at, document)
         lot = customer.credit(sum(grants), at, document, pending=True)
         if body["type"] == "purchase":
@@ -400,7 +408,13 @@ class Model:
         return _told(spending)
 
     def _reverse(
-        self, customer: Customer, now: datetime, at: datetime | None, order_id: str, refund_id: str, **extent: Any
+        self,
+        customer: Customer,
+        now: datetime,
+        at: datetime | None,
+        order_id: str,
+        refund_id: str,
+        **extent: Any,
     ) -> Facts:
         _past(at, now)
         refunds = customer.refunds.get(order_id, [])
@@ -429,7 +443,13 @@ class Model:
         return self._refund(customer, now, order_id, refund_id, amount, lines)
 
     def _refund(
-        self, customer: Customer, now: datetime, order_id: str, refund_id: str, amount: int, lines: dict[str, int]
+        self,
+        customer: Customer,
+        now: datetime,
+        order_id: str,
+        refund_id: str,
+        amount: int,
+        lines: dict[str, int],
     ) -> Facts:
         """Points that paid come back first; then what the award gave is taken, from its own lot first."""
         order, refunds = customer.orders.get(order_id), customer.refunds.setdefault(order_id, [])
@@ -444,7 +464,11 @@ class Model:
             is_full = refunded == total
 
         def share(points: int) -> int:
-            return points if refunded == total else rounded(Fraction(points * refunded, total), document["refunds"]["rounding"])
+            return (
+                points
+                if refunded == total
+                else rounded(Fraction(points * refunded, total), document["refunds"]["rounding"])
+            )
 
         returned = 0
         for spending in _paying(customer, order_id):
@@ -456,7 +480,9 @@ class Model:
         customer.tidy(now)
         due, owed = [], 0
         if order is not None:
-            before = [sum(each.taken[rule] for each in refunds if each.taken) for rule in range(len(order.grants))]
+            before = [
+                sum(each.taken[rule] for each in refunds if each.taken) for rule in range(len(order.grants))
+            ]
             due = [max(share(points) - taken, 0) for points, taken in zip(order.grants, before, strict=True)]
             owed = self._claw_back(customer, now, order.lot, sum(due))
         written_off = owed if document["points"]["negative_balance"] == "clamp" else 0
@@ -618,4 +644,6 @@ def _worth(body: Any, refunds: list[Refund], lines: dict[str, int]) -> int:
         return sum(lines.values())
     before = sum(sum(each.lines.values()) for each in refunds)
     after = before + sum(lines.values())
-    return rounded(Fraction(after * goods, listed), "half_up") - rounded(Fraction(before * goods, listed), "half_up")
+    return rounded(Fraction(after * goods, listed), "half_up") - rounded(
+        Fraction(before * goods, listed), "half_up"
+    )

@@ -116,7 +116,9 @@ class Ledger:
         with_lots = set(needs.with_lots)
         for customer_id in needs.customers:
             account = self.accounts.get(customer_id)
-            states[customer_id] = CustomerState(deepcopy(account) or Account(customer_id), exists=account is not None)
+            states[customer_id] = CustomerState(
+                deepcopy(account) or Account(customer_id), exists=account is not None
+            )
             if account is not None and _is_stale(account, now):
                 with_lots.add(customer_id)
         for customer_id, key, name in needs.claims:
@@ -205,7 +207,9 @@ class Ledger:
         ``next_change_at`` is left out: it is a lower bound, and may be a closer one where more was loaded.
         """
         return {
-            "accounts": {name: _without(asdict(each), "next_change_at") for name, each in self.accounts.items()},
+            "accounts": {
+                name: _without(asdict(each), "next_change_at") for name, each in self.accounts.items()
+            },
             "commands": self.commands,
             "entries": {name: rows for name, rows in self.entries.items() if rows},
             "lots": {name: rows for name, rows in self.lots.items() if rows},
