@@ -161,8 +161,9 @@ def test_everything_is_reached_by_keyboard_and_shows_where_it_is(site: Site, loo
     page.keyboard.press("Enter")
     page.wait_for_url("**?before=*")
     assert page.get_by_text("Earned 174 points for order W-20117").is_visible()
-    assert page.get_by_role("heading", name="What happened so far").evaluate(
-        "heading => heading.getBoundingClientRect().top < innerHeight"
+    page.wait_for_function(
+        """() => [...document.querySelectorAll("h2")].find(
+            (heading) => heading.innerText == "What happened so far").getBoundingClientRect().top < innerHeight"""
     )
     page.get_by_role("link", name="Newer").press("Enter")
     page.wait_for_url("**?#history")
