@@ -20,7 +20,10 @@ DEFICIT = 0
 
 
 class Credit(NamedTuple):
-    """A lot as it was credited: ``points`` at ``occurred_at``, before anything was taken from it."""
+    """A lot as it was credited: ``points`` at ``occurred_at``, before anything was taken from it.
+
+    ``written_off`` is what a refund could not take of it, as things stand: it goes when it comes back.
+    """
 
     lot_seq: int
     points: int
@@ -28,6 +31,7 @@ class Credit(NamedTuple):
     available_at: datetime
     expires_at: datetime | None
     expires_on_inactivity: bool
+    written_off: int = 0
 
 
 class Taking(NamedTuple):
@@ -155,6 +159,7 @@ def _untouched(credit: Credit) -> Lot:
         available_at=credit.available_at,
         expires_at=credit.expires_at,
         expires_on_inactivity=credit.expires_on_inactivity,
+        written_off=credit.written_off,
     )
 
 
@@ -212,12 +217,17 @@ class _Book:
         return sum(self._by_debit.get(hold.redemption_seq, {}).values())
 
     def lapse(self, hold: Hold) -> None:
-        """Give a hold's points back when it lapses: to the lots that live on, and from them to the debt."""
+        """Give a hold's points back when it lapses: to the lots that live on, and from them to the debt.
+
+        Of points whose order was refunded meanwhile, what was written off is taken as it comes back.
+        """
         lapsed_at = hold.expires_at
         for lot_seq, points in self._by_debit.pop(hold.redemption_seq, {}).items():
             lot = self._lots.get(lot_seq)
             if lot is not None and not is_expired(lot, self._inactive_at, lapsed_at):
-                lot.remaining += points
+                gone = min(points, lot.written_off)
+                lot.written_off -= gone
+                lot.remaining += points - gone
         self._pay_debt(lapsed_at)
 
     def _pay_debt(self, at: datetime) -> None:

@@ -155,11 +155,11 @@ def _account_with(**parts: Any) -> Any:
     ).where(_accounts.c.customer_id == _THE_CUSTOMER)
 
 
-_ITS_TIMES = (_lots.c.available_at, _lots.c.expires_at, _lots.c.expires_on_inactivity)
+_THE_REST = (_lots.c.available_at, _lots.c.expires_at, _lots.c.expires_on_inactivity, _lots.c.written_off)
 
 #: All that is left today. It holds for the present and, as nothing is known to happen later, for the future.
 _WHAT_IS_OPEN = _account_with(
-    open_lots=select(_rows_of(_lots.c.lot_seq, _lots.c.remaining, *_ITS_TIMES)).where(
+    open_lots=select(_rows_of(_lots.c.lot_seq, _lots.c.remaining, *_THE_REST)).where(
         _lots.c.customer_id == _THE_CUSTOMER, _lots.c.remaining > 0
     ),
     held=select(
@@ -168,7 +168,7 @@ _WHAT_IS_OPEN = _account_with(
             _redemptions.c.hold_expires_at,
             _consumptions.c.points,
             _lots.c.lot_seq,
-            *_ITS_TIMES,
+            *_THE_REST,
         )
     )
     .select_from(
@@ -189,7 +189,7 @@ _OCCURRED = (_entries.c.customer_id == _THE_CUSTOMER) & (_entries.c.occurred_at 
 
 #: All that happened until an instant in the past.
 _EVERYTHING = _account_with(
-    lots=select(_rows_of(_lots.c.lot_seq, _lots.c.points, _entries.c.occurred_at, *_ITS_TIMES))
+    lots=select(_rows_of(_lots.c.lot_seq, _lots.c.points, _entries.c.occurred_at, *_THE_REST))
     .select_from(
         _lots.join(
             _entries, (_entries.c.customer_id == _lots.c.customer_id) & (_entries.c.seq == _lots.c.lot_seq)
@@ -223,8 +223,8 @@ _Rows = tuple[Sequence[Credit], Sequence[Taking], Sequence[Hold]]
 
 def _as_it_was(row: Any) -> _Rows:
     lots = [
-        Credit(lot_seq, points, _instant(occurred_at), *_times(times))
-        for lot_seq, points, occurred_at, *times in row.lots
+        Credit(lot_seq, points, _instant(occurred_at), *_the_rest(rest))
+        for lot_seq, points, occurred_at, *rest in row.lots
     ]
     takings = [Taking(_instant(occurred_at), *numbers) for occurred_at, *numbers in row.takings]
     return lots, takings, [Hold(seq, _instant(expires_at)) for seq, expires_at in row.holds]
@@ -233,24 +233,24 @@ def _as_it_was(row: Any) -> _Rows:
 def _as_it_is(row: Any) -> _Rows:
     """Put what is left in the form of a history: lots of what they have and hold, the holds, and the debt."""
     lots = {
-        lot_seq: Credit(lot_seq, remaining, _BEGINNING, *_times(times))
-        for lot_seq, remaining, *times in row.open_lots
+        lot_seq: Credit(lot_seq, remaining, _BEGINNING, *_the_rest(rest))
+        for lot_seq, remaining, *rest in row.open_lots
     }
     takings = []
     holds = {}
-    for hold_seq, lapses_at, points, lot_seq, *times in row.held:
+    for hold_seq, lapses_at, points, lot_seq, *rest in row.held:
         holds[hold_seq] = Hold(hold_seq, _instant(lapses_at))
         takings.append(Taking(_BEGINNING, hold_seq, lot_seq, hold_seq, points))
-        lot = lots.get(lot_seq) or Credit(lot_seq, 0, _BEGINNING, *_times(times))
+        lot = lots.get(lot_seq) or Credit(lot_seq, 0, _BEGINNING, *_the_rest(rest))
         lots[lot_seq] = lot._replace(points=lot.points + points)
     if row.deficit:
         takings.append(Taking(_BEGINNING, 0, DEFICIT, 0, row.deficit))
     return list(lots.values()), takings, list(holds.values())
 
 
-def _times(times: Sequence[Any]) -> tuple[datetime, datetime | None, bool]:
-    available_at, expires_at, expires_on_inactivity = times
-    return _instant(available_at), expires_at and _instant(expires_at), expires_on_inactivity
+def _the_rest(values: Sequence[Any]) -> tuple[datetime, datetime | None, bool, int]:
+    available_at, expires_at, expires_on_inactivity, written_off = values
+    return _instant(available_at), expires_at and _instant(expires_at), expires_on_inactivity, written_off
 
 
 def _instant(text: str) -> datetime:

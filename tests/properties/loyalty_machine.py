@@ -164,7 +164,7 @@ class InMemory:
     def balance(self, customer_id: str, at: datetime, now: datetime) -> Balance:
         occurred_at = {each.seq: each.occurred_at for each in self.ledger.entries[customer_id]}
         lots = [
-            Credit(each.lot_seq, each.points, occurred_at[each.lot_seq], *_times(each))
+            Credit(each.lot_seq, each.points, occurred_at[each.lot_seq], *_the_rest(each))
             for each in self.lots(customer_id)
         ]
         takings = [
@@ -761,8 +761,8 @@ def _shown(balance: Balance) -> dict[str, int]:
     return figures
 
 
-def _times(lot: Lot) -> tuple[datetime, datetime | None, bool]:
-    return lot.available_at, lot.expires_at, lot.expires_on_inactivity
+def _the_rest(lot: Lot) -> tuple[datetime, datetime | None, bool, int]:
+    return lot.available_at, lot.expires_at, lot.expires_on_inactivity, lot.written_off
 
 
 def _or_none(at: datetime) -> datetime | None:

@@ -8,11 +8,14 @@ from typing import Any, Protocol
 from invariants import broken
 from laws import check_laws
 from memory_ledger import Ledger
+from pydantic_core import from_json, to_json
 from sqlalchemy import Connection, text
 
 from rewards.core.database import connect_database
+from rewards.core.errors import Refusal
 from rewards.core.settings import Settings
 from rewards.decide import Submission
+from rewards.decide.commands import Award
 from rewards.engine import Answer, Engine
 from rewards.ledger.balances import Balance
 from rewards.ledger.state import (
@@ -52,7 +55,22 @@ class OnDatabase:
         self.engine = Engine(self.database)
 
     def execute(self, submissions: Sequence[Submission], now: datetime) -> list[Answer]:
-        return self.engine.execute(submissions, now)
+        quoted = self._quoted(submissions[0], now)
+        answers = self.engine.execute(submissions, now)
+        told = from_json(answers[0].body)
+        if quoted is not None and not answers[0].replayed and told.get("code") != "idempotency-key-reused":
+            told.pop("award_id", None)
+            assert told == quoted
+        return answers
+
+    def _quoted(self, submission: Submission, now: datetime) -> Any:
+        """What an award would be, or why it would be refused; None for anything else."""
+        if not isinstance(submission.command, Award):
+            return None
+        try:
+            return from_json(to_json(self.engine.quote(submission.command, now)["award"]))
+        except Refusal as refusal:
+            return refusal.problem()
 
     def publish(self, document: dict[str, Any], effective_from: datetime, now: datetime) -> None:
         parsed = ProgramDocument.model_validate(document)
