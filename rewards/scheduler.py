@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from queue import SimpleQueue
 from types import FrameType
 
 import structlog
@@ -43,9 +44,10 @@ class Scheduler:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._executor = ThreadPoolExecutor(len(JOBS))
         self._scheduler = BackgroundScheduler(
             timezone="UTC",
-            executors={"default": ThreadPoolExecutor(len(JOBS))},
+            executors={"default": self._executor},
             # However late: one run makes up for all that were missed.
             job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
         )
@@ -65,7 +67,9 @@ class Scheduler:
 
     def stop(self) -> None:
         """Let the running jobs finish, and end."""
-        self._scheduler.shutdown(wait=True)
+        # APScheduler would wait with its locks held, which a failing job needs to ask for another try.
+        self._scheduler.shutdown(wait=False)
+        self._executor.shutdown(wait=True)
         log.info("scheduler stopped")
 
     def take_turn(self, name: str) -> None:
@@ -104,28 +108,30 @@ def _cron_fields(every: timedelta) -> dict[str, str]:
 
 def run_until_stopped(scheduler: Scheduler, *, with_parent: bool = False) -> None:
     """Run until SIGINT or SIGTERM, or ``with_parent`` until whoever holds the other end of stdin is gone."""
-    stop = threading.Event()
-    with _on_signals(stop):
+    # A signal handler may put to such a queue whatever it interrupts; setting an Event that the interrupted
+    # code is just beginning to wait for would lock the process up.
+    stops: SimpleQueue[None] = SimpleQueue()
+    with _on_signals(stops):
         scheduler.start()
         if with_parent:
-            threading.Thread(target=_stop_at_end_of_input, args=(stop,), daemon=True).start()
-        stop.wait()
+            threading.Thread(target=_stop_at_end_of_input, args=(stops,), daemon=True).start()
+        stops.get()
         scheduler.stop()
 
 
-def _stop_at_end_of_input(stop: threading.Event) -> None:
+def _stop_at_end_of_input(stops: SimpleQueue[None]) -> None:
     # However the parent ends, even killed, its end of the pipe closes.
     while os.read(sys.stdin.fileno(), 1024):
         pass
-    stop.set()
+    stops.put(None)
 
 
 @contextmanager
-def _on_signals(stop: threading.Event) -> Iterator[None]:
-    def set_stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal calls it
-        stop.set()
+def _on_signals(stops: SimpleQueue[None]) -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal calls it
+        stops.put(None)
 
-    before = {number: signal.signal(number, set_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

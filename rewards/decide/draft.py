@@ -363,10 +363,19 @@ class Draft:
         last = occurred_at if before is None or occurred_at > before else before
         account.last_activity_at = last
         due_before = account.inactive_at
+        if due_before is not None and due_before <= self.now:
+            self._let_lots_die(due_before)
         if deadline is not None:
             account.inactive_at = deadline(last) if due_before is None else max(deadline(last), due_before)
         elif due_before is not None and before is not None:
             account.inactive_at = due_before + (last - before)
+
+    def _let_lots_die(self, died_at: datetime) -> None:
+        """Fix the end of the lots that inactivity has expired, those that are not at hand too."""
+        self.decision.lots_died_at = died_at
+        for lot in list(self._all_lots()):
+            if lot.expires_on_inactivity:
+                self._own(lot).die(died_at)
 
     def close(self) -> Decision:
         """Book what the command itself made due, pay debts, bring the account's cache up, and return the decision."""

@@ -73,6 +73,10 @@ class Lot:
             self.written_off,
         )
 
+    def die(self, died_at: datetime) -> None:
+        """Let inactivity have ended the lot's life, so that no later activity brings back what returns to it."""
+        self.expires_at, self.expires_on_inactivity = died_at, False
+
     def expiry(self, inactive_at: datetime | None) -> datetime | None:
         """Return when the lot expires, given the account's inactivity deadline; None is never."""
         return inactive_at if self.expires_on_inactivity else self.expires_at
@@ -232,3 +236,5 @@ class Decision:
     changed_redemptions: dict[int, Redemption] = field(default_factory=dict)
     new_activity: tuple[RecordedActivity, str] | None = None
     new_reversals: list[Reversal] = field(default_factory=list)
+    #: When inactivity ended the life of all lots that there were; None where it did not.
+    lots_died_at: datetime | None = None

@@ -240,6 +240,7 @@ def _check_postings(history: _History) -> Iterator[_Finding]:
 def _check_lots(
     history: _History, kinds: dict[int, str], left: dict[int, int], expired: dict[int, int]
 ) -> Iterator[_Finding]:
+    written_off = _written_off(history)
     for lot_seq, lot in history.lots.items():
         if kinds.get(lot_seq) not in ("award", "adjust"):
             yield "lot", lot_seq, "the lot belongs to no award or adjustment"
@@ -251,25 +252,24 @@ def _check_lots(
             )
         if lot.expired != expired[lot_seq]:
             yield "lot-expired", lot_seq, f"expired is {lot.expired}, its entries say {expired[lot_seq]}"
-        written_off = _written_off(history, lot_seq)
-        if lot.written_off != written_off:
+        if lot.written_off != written_off[lot_seq]:
             yield (
                 "lot-written-off",
                 lot_seq,
-                f"written_off is {lot.written_off}, its refunds say {written_off}",
+                f"written_off is {lot.written_off}, its refunds say {written_off[lot_seq]}",
             )
 
 
-def _written_off(history: _History, lot_seq: int) -> int:
-    """Return what refunds let be of an award's points, less what was taken when it came back."""
-    key = next((each.activity_key for each in history.activities if each.award_seq == lot_seq), None)
-    if key is None:
-        return 0
-    let_be = sum(each.written_off for each in history.reversals if f"purchase:{each.order_id}" == key)
-    taken = (
-        each.points for each in history.entries if each.kind == "clawback" and each.cause == f"lot:{lot_seq}"
-    )
-    written_off: int = let_be + sum(taken)
+def _written_off(history: _History) -> dict[int, int]:
+    """Return what refunds let be of each lot's points, less what was taken when it came back."""
+    written_off: dict[int, int] = defaultdict(int)
+    award_seqs = {each.activity_key: each.award_seq for each in history.activities}
+    for reversal in history.reversals:
+        if reversal.written_off:
+            written_off[award_seqs.get(f"purchase:{reversal.order_id}", 0)] += reversal.written_off
+    for entry in history.entries:
+        if entry.kind == "clawback" and entry.cause.startswith("lot:"):
+            written_off[int(entry.cause.removeprefix("lot:"))] += entry.points
     return written_off
 
 
@@ -314,6 +314,9 @@ def _lives_as_it_should(lot: Row[Any], entry: Row[Any], programs: ProgramHistory
     occurred_at = entry.occurred_at.astimezone(UTC)
     expires_at = None if times.expires_at is None else times.expires_at(occurred_at)
     available_at = times.available_at(occurred_at) if entry.kind == "award" else occurred_at
+    if times.inactive_at is not None and not lot.expires_on_inactivity:
+        # Inactivity has ended it, and its end stands since.
+        return lot.available_at == available_at and lot.expires_at is not None
     kept = (lot.available_at, lot.expires_at, lot.expires_on_inactivity)
     return kept == (available_at, expires_at, times.inactive_at is not None)
 

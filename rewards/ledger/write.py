@@ -32,6 +32,11 @@ FROM unnest(:customers, :lot_seq, :remaining, :expired, :written_off)
      AS v (customer_id, lot_seq, remaining, expired, written_off)
 WHERE l.customer_id = v.customer_id AND l.lot_seq = v.lot_seq""")
 
+_LET_LOTS_DIE = text("""
+UPDATE lots AS l SET expires_at = v.died_at, expires_on_inactivity = false
+FROM unnest(:customers, :died_at) AS v (customer_id, died_at)
+WHERE l.customer_id = v.customer_id AND l.expires_on_inactivity""")
+
 _UPDATE_REDEMPTIONS = text("""
 UPDATE redemptions AS r
 SET status = v.status, captured = v.captured, reinstated = v.reinstated, redeem_seq = v.redeem_seq,
@@ -85,6 +90,7 @@ class Batch:
     changed_lots: dict[tuple[str, int], Lot] = field(default_factory=dict)
     new_redemptions: dict[tuple[str, int], Redemption] = field(default_factory=dict)
     changed_redemptions: dict[tuple[str, int], Redemption] = field(default_factory=dict)
+    lots_died_at: dict[str, datetime] = field(default_factory=dict)
 
     def add(self, customer_id: str, decision: Decision, *, is_new: bool) -> None:
         """Add a decision that was not refused; ``is_new`` says that it creates the customer."""
@@ -93,6 +99,8 @@ class Batch:
         self.accounts[customer_id] = decision.after.account
         if is_new:
             self.new_accounts.add(customer_id)
+        if decision.lots_died_at is not None:
+            self._let_lots_die(customer_id, decision.lots_died_at)
         for lot in decision.new_lots:
             self.new_lots[customer_id, lot.lot_seq] = lot
         for lot_seq, lot in decision.changed_lots.items():
@@ -105,6 +113,14 @@ class Batch:
             is_placed = (customer_id, seq) in self.new_redemptions
             redemptions = self.new_redemptions if is_placed else self.changed_redemptions
             redemptions[customer_id, seq] = redemption
+
+    def _let_lots_die(self, customer_id: str, died_at: datetime) -> None:
+        # Stored lots die once; those of a later death in this batch are new ones.
+        self.lots_died_at.setdefault(customer_id, died_at)
+        for place, lot in self.new_lots.items():
+            if place[0] == customer_id and lot.expires_on_inactivity:
+                self.new_lots[place] = lot = lot.copy()  # noqa: PLW2901 - states before this one have the lot too
+                lot.die(died_at)
 
 
 def write(conn: Connection, batch: Batch, now: datetime) -> None:
@@ -122,6 +138,14 @@ def write(conn: Connection, batch: Batch, now: datetime) -> None:
     _copy(conn, "commands", [_claim(claim, now) for claim in batch.claims])
     _copy(conn, "entries", [_entry(entry) for _, decision in batch.decisions for entry in decision.entries])
     _copy(conn, "activities", _activities(batch))
+    if batch.lots_died_at:
+        conn.execute(
+            _LET_LOTS_DIE,
+            {
+                "customers": TextArray(batch.lots_died_at),
+                "died_at": InstantArray(list(batch.lots_died_at.values())),
+            },
+        )
     _copy(conn, "lots", [_lot(owner, lot) for (owner, _), lot in batch.new_lots.items()])
     _copy(conn, "consumptions", _consumptions(batch))
     _copy(conn, "redemptions", [_redemption(key[0], each) for key, each in batch.new_redemptions.items()])

@@ -498,9 +498,17 @@ class Shop(RuleBasedStateMachine):
 
     # Redemptions.
 
-    @rule(customer_id=CUSTOMERS, points=REDEEMED, which=WHICH, total=st.none() | st.integers(0, 400))
-    def redeem(self, customer_id: str, points: int | str, which: int, total: int | None) -> None:
-        self._redeem(customer_id, points, self._order(customer_id, which)[0], total, None)
+    @rule(
+        customer_id=CUSTOMERS,
+        points=REDEEMED,
+        which=WHICH,
+        total=st.none() | st.integers(0, 400),
+        times=st.sampled_from([1, 1, 2]),
+    )
+    def redeem(self, customer_id: str, points: int | str, which: int, total: int | None, times: int) -> None:
+        order_id, _, _ = self._order(customer_id, which)
+        for _ in range(times):
+            self._redeem(customer_id, points, order_id, total, None)
 
     @rule(customer_id=CUSTOMERS, points=REDEEMED, order_id=st.sampled_from(["1", None]), lasts=HOLDS)
     def hold(self, customer_id: str, points: int | str, order_id: str | None, lasts: str) -> None:
@@ -614,6 +622,7 @@ class Shop(RuleBasedStateMachine):
         refund_id=REFUND_IDS,
         lines=st.sampled_from([("1",), ("1",), ("2",), ("3",), ("1", "2"), ("1", "2", "3")]),
         measure=st.sampled_from(["whole", "unit", "unit", "two units", "all units"]) | st.integers(0, 1000),
+        times=st.sampled_from([1, 1, 3]),
         age=AGES,
     )
     def refund_lines(
@@ -623,6 +632,7 @@ class Shop(RuleBasedStateMachine):
         refund_id: str | None,
         lines: tuple[str, ...],
         measure: str | int,
+        times: int,
         age: timedelta | None,
     ) -> None:
         order_id, body, _ = self._order(customer_id, which)
@@ -632,7 +642,8 @@ class Shop(RuleBasedStateMachine):
             units = {"unit": 1, "two units": 2, "all units": known.get(line_id, 1)}.get(str(measure))
             line = {"line_id": line_id, "quantity": units} if units else {"line_id": line_id}
             items.append({**line, "amount_minor": measure} if isinstance(measure, int) else line)
-        self._refund(customer_id, order_id, refund_id, age, items=items)
+        for _ in range(times):
+            self._refund(customer_id, order_id, refund_id, age, items=items)
 
     def _refund(
         self, customer_id: str, order_id: str, refund_id: str | None, age: timedelta | None, **extent: Any

@@ -183,8 +183,13 @@ class Customer:
     def expiry(self, lot: Lot) -> datetime:
         return (self.deadline if lot.of_inactivity else lot.expires_at) or FOREVER
 
-    def was_active(self, at: datetime, document: Document) -> None:
+    def was_active(self, at: datetime, now: datetime, document: Document) -> None:
         last = max(at, self.last_active or at)
+        if self.deadline is not None and self.deadline <= now:
+            # What died stays dead, also what will yet come back to it.
+            for lot in self.lots:
+                if lot.of_inactivity:
+                    lot.of_inactivity, lot.expires_at = False, self.deadline
         policy = document["points"]["expiry"]
         deadline = None
         if policy["type"] == "inactivity":
@@ -312,7 +317,7 @@ class Model:
             for rule in document["earn"]
             if rule["activity"] == body["type"]
         ]
-        customer.was_active(at, document)
+        customer.was_active(at, now, document)
         lot = customer.credit(sum(grants), at, document, pending=True)
         if body["type"] == "purchase":
             order = Order(body, at, document, version.number, grants, lot if lot.points else None)
@@ -367,7 +372,7 @@ class Model:
             spending.lapses_at = later(now, lasts, ZoneInfo(document["timezone"]))
         else:
             spending.captured = points
-        customer.was_active(now, document)
+        customer.was_active(now, now, document)
         customer.spendings.append(spending)
         return _told(spending)
 
@@ -385,7 +390,7 @@ class Model:
         spending.paid = {}
         customer.take(points, payers, spending.paid)
         spending.status, spending.captured = "captured", points
-        customer.was_active(now, spending.document)
+        customer.was_active(now, now, spending.document)
         customer.tidy(now)
         return _told(spending)
 
@@ -550,7 +555,7 @@ class Model:
         else:
             is_mortal = document["points"]["expiry"]["type"] == "inactivity"
             if is_mortal and (customer.deadline is None or customer.deadline <= now):
-                customer.was_active(now, document)
+                customer.was_active(now, now, document)
             customer.credit(points, now, document, pending=False)
             customer.tidy(now)
         return {"points": points}

@@ -172,6 +172,10 @@ class Ledger:
         for entry in decision.entries:
             self.entries[customer_id].append(entry)
             assert entry.seq == len(self.entries[customer_id])
+        if decision.lots_died_at is not None:
+            for lot in self.lots[customer_id].values():
+                if lot.expires_on_inactivity:
+                    lot.die(decision.lots_died_at)
         for lot in [*decision.new_lots, *decision.changed_lots.values()]:
             assert lot.remaining >= 0
             assert lot.expired >= 0

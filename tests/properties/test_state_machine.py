@@ -40,7 +40,7 @@ def run(machine: Callable[[], Shop], examples: int, steps: int) -> None:
 
 @pytest.mark.slow
 def test_decisions() -> None:
-    run(lambda: Shop(InMemory()), examples=60, steps=60)
+    run(lambda: Shop(InMemory()), examples=120, steps=100)
 
 
 @pytest.mark.slow
