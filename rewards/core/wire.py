@@ -26,6 +26,7 @@ TRUE, FALSE = b"\0\0\0\1\1", b"\0\0\0\1\0"
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _BIGINT = Struct(">iq")
+_TWO_BIGINTS, _FOUR_BIGINTS = Struct(">iqiq"), Struct(">iqiqiqiq")
 _INTEGER = Struct(">ii")
 _SMALLINT = Struct(">ih")
 _LENGTH = Struct(">i")
@@ -35,6 +36,16 @@ _ROW = Struct(">h")
 def bigint(value: int) -> bytes:
     """Return the field of a ``bigint``."""
     return _BIGINT.pack(8, value)
+
+
+def two_bigints(a: int, b: int) -> bytes:
+    """Return the fields of two ``bigint`` columns side by side."""
+    return _TWO_BIGINTS.pack(8, a, 8, b)
+
+
+def four_bigints(a: int, b: int, c: int, d: int) -> bytes:
+    """Return the fields of four ``bigint`` columns side by side."""
+    return _FOUR_BIGINTS.pack(8, a, 8, b, 8, c, 8, d)
 
 
 def integer(value: int) -> bytes:
@@ -51,6 +62,12 @@ def text(value: str) -> bytes:
     """Return the field of a ``text``, ``varchar`` or ``json``."""
     encoded = value.encode()
     return _LENGTH.pack(len(encoded)) + encoded
+
+
+@lru_cache(maxsize=1_024)
+def word(value: str) -> bytes:
+    """Return the field of a text that is one of a few, such as an entry's kind."""
+    return text(value)
 
 
 def text_or_null(value: str | None) -> bytes:
@@ -108,7 +125,7 @@ class TextArray(Array):
     element_oid, array_oid = 25, 1009
 
     def __init__(self, values: Iterable[str | None]) -> None:
-        super().__init__([text_or_null(value) for value in values])
+        super().__init__([NULL if value is None else text(value) for value in values])
 
 
 class BigintArray(Array):

@@ -129,6 +129,7 @@ def write(conn: Connection, batch: Batch, now: datetime) -> None:
     Raises:
         psycopg.errors.UniqueViolation: another transaction created one of the new customers meanwhile.
     """
+    owners = {owner: wire.text(owner) for owner in batch.accounts}
     changed = [account for owner, account in batch.accounts.items() if owner not in batch.new_accounts]
     # New accounts go first and in id order, so that two batches with the same new customers cannot block each
     # other in a circle.
@@ -136,8 +137,12 @@ def write(conn: Connection, batch: Batch, now: datetime) -> None:
     if changed:
         conn.execute(_UPDATE_ACCOUNTS, _account_arrays(changed))
     _copy(conn, "commands", [_claim(claim, now) for claim in batch.claims])
-    _copy(conn, "entries", [_entry(entry) for _, decision in batch.decisions for entry in decision.entries])
-    _copy(conn, "activities", _activities(batch))
+    _copy(
+        conn,
+        "entries",
+        [_entry(owners[owner], entry) for owner, decision in batch.decisions for entry in decision.entries],
+    )
+    _copy(conn, "activities", _activities(batch, owners))
     if batch.lots_died_at:
         conn.execute(
             _LET_LOTS_DIE,
@@ -146,7 +151,7 @@ def write(conn: Connection, batch: Batch, now: datetime) -> None:
                 "died_at": InstantArray(list(batch.lots_died_at.values())),
             },
         )
-    _copy(conn, "lots", [_lot(owner, lot) for (owner, _), lot in batch.new_lots.items()])
+    _copy(conn, "lots", [_lot(owners[owner], lot) for (owner, _), lot in batch.new_lots.items()])
     _copy(conn, "consumptions", _consumptions(batch))
     _copy(conn, "redemptions", [_redemption(key[0], each) for key, each in batch.new_redemptions.items()])
     _copy(conn, "reversals", _reversals(batch, now))
@@ -210,7 +215,7 @@ def _claim(claim: Claim, now: datetime) -> list[bytes]:
     return [
         wire.text(claim.customer_id),
         wire.text(claim.idempotency_key),
-        wire.text(claim.kind),
+        wire.word(claim.kind),
         wire.bytea(claim.input_hash),
         wire.smallint(claim.status),
         wire.text(claim.answer),
@@ -218,25 +223,24 @@ def _claim(claim: Claim, now: datetime) -> list[bytes]:
     ]
 
 
-def _entry(entry: Entry) -> list[bytes]:
+def _entry(owner: bytes, entry: Entry) -> list[bytes]:
     return [
-        wire.text(entry.customer_id),
+        owner,
         wire.bigint(entry.seq),
-        wire.text(entry.kind),
-        wire.bigint(entry.points),
-        wire.bigint(entry.balance_after),
+        wire.word(entry.kind),
+        wire.two_bigints(entry.points, entry.balance_after),
         wire.instant(entry.occurred_at),
         wire.instant(entry.recorded_at),
         wire.text(entry.cause),
         wire.integer(entry.program_version),
-        wire.text(entry.actor),
+        wire.word(entry.actor),
         wire.text_or_null(entry.note),
         wire.text_or_null(entry.idempotency_key),
         wire.bytea(entry.digest),
     ]
 
 
-def _activities(batch: Batch) -> list[list[bytes]]:
+def _activities(batch: Batch, owners: dict[str, bytes]) -> list[list[bytes]]:
     rows = []
     for owner, decision in batch.decisions:
         if decision.new_activity is None:
@@ -244,10 +248,9 @@ def _activities(batch: Batch) -> list[list[bytes]]:
         activity, body_json = decision.new_activity
         rows.append(
             [
-                wire.text(owner),
+                owners[owner],
                 wire.text(activity.activity_key),
-                wire.bigint(activity.award_seq),
-                wire.bigint(activity.points),
+                wire.two_bigints(activity.award_seq, activity.points),
                 wire.integer(activity.program_version),
                 wire.instant(activity.occurred_at),
                 wire.text(body_json),
@@ -257,13 +260,10 @@ def _activities(batch: Batch) -> list[list[bytes]]:
     return rows
 
 
-def _lot(owner: str, lot: Lot) -> list[bytes]:
+def _lot(owner: bytes, lot: Lot) -> list[bytes]:
     return [
-        wire.text(owner),
-        wire.bigint(lot.lot_seq),
-        wire.bigint(lot.points),
-        wire.bigint(lot.remaining),
-        wire.bigint(lot.expired),
+        owner,
+        wire.four_bigints(lot.lot_seq, lot.points, lot.remaining, lot.expired),
         wire.instant(lot.available_at),
         wire.instant_or_null(lot.expires_at),
         wire.TRUE if lot.expires_on_inactivity else wire.FALSE,
@@ -273,7 +273,7 @@ def _lot(owner: str, lot: Lot) -> list[bytes]:
 
 def _consumptions(batch: Batch) -> list[list[bytes]]:
     return [
-        [wire.text(owner), *map(wire.bigint, row)]
+        [wire.text(owner), wire.four_bigints(*row)]
         for owner, decision in batch.decisions
         for row in decision.consumptions
     ]
@@ -283,13 +283,13 @@ def _redemption(owner: str, r: Redemption) -> list[bytes]:
     return [
         wire.text(owner),
         wire.bigint(r.redemption_seq),
-        wire.text(r.status),
+        wire.word(r.status),
         wire.bigint(r.points),
         wire.bigint(r.captured),
         wire.bigint(r.reinstated),
         wire.NULL if r.redeem_seq is None else wire.bigint(r.redeem_seq),
         wire.bigint(r.value_minor),
-        wire.text(r.currency),
+        wire.word(r.currency),
         wire.text_or_null(r.order_id),
         wire.integer(r.program_version),
         wire.instant_or_null(r.hold_expires_at),
