@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from queue import SimpleQueue
+from socket import socket, socketpair
 from types import FrameType
 
 import structlog
@@ -108,32 +108,41 @@ def _cron_fields(every: timedelta) -> dict[str, str]:
 
 def run_until_stopped(scheduler: Scheduler, *, with_parent: bool = False) -> None:
     """Run until SIGINT or SIGTERM, or ``with_parent`` until whoever holds the other end of stdin is gone."""
-    # A signal handler may put to such a queue whatever it interrupts; setting an Event that the interrupted
-    # code is just beginning to wait for would lock the process up.
-    stops: SimpleQueue[None] = SimpleQueue()
-    with _on_signals(stops):
+    with _woken_by_signals() as (bed, alarm):
         scheduler.start()
         if with_parent:
-            threading.Thread(target=_stop_at_end_of_input, args=(stops,), daemon=True).start()
-        stops.get()
+            threading.Thread(target=_ring_at_end_of_input, args=(alarm,), daemon=True).start()
+        bed.recv(1)
         scheduler.stop()
 
 
-def _stop_at_end_of_input(stops: SimpleQueue[None]) -> None:
+def _ring_at_end_of_input(alarm: socket) -> None:
     # However the parent ends, even killed, its end of the pipe closes.
     while os.read(sys.stdin.fileno(), 1024):
         pass
-    stops.put(None)
+    alarm.send(b"!")
 
 
 @contextmanager
-def _on_signals(stops: SimpleQueue[None]) -> Iterator[None]:
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal calls it
-        stops.put(None)
+def _woken_by_signals() -> Iterator[tuple[socket, socket]]:
+    """Yield a socket to wait on, and its other end, into which a byte goes when the process is told to stop.
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    The interpreter writes the byte the moment the signal comes. A handler in Python would run too late where the
+    signal comes just before a wait, and could lock up where it finds the interrupted code in a lock.
+    """
+    bed, alarm = socketpair()
+    alarm.setblocking(False)
+    before = {number: signal.signal(number, _do_nothing) for number in (signal.SIGINT, signal.SIGTERM)}
+    fd_before = signal.set_wakeup_fd(alarm.fileno(), warn_on_full_buffer=False)
     try:
-        yield
+        yield bed, alarm
     finally:
+        signal.set_wakeup_fd(fd_before)
         for number, handler in before.items():
             signal.signal(number, handler)
+        bed.close()
+        alarm.close()
+
+
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    pass
