@@ -1,56 +1,17 @@
 """The customer's page as a customer has it: in a browser, on a phone or a desk, by day or by night."""
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
-from .conftest import Site
+from .conftest import AXE_RULES, DESK, PHONE, SMALL_PHONE, Look, Scheme, Site, widest
 from .story import HOSTILE, REGULAR
 
 pytestmark = pytest.mark.browser
 
-Scheme = Literal["light", "dark"]
-PHONE, SMALL_PHONE, DESK = (390, 844), (320, 568), (1280, 900)
 PAGES = ("regular", "owing", "new", "hostile", "rich", "expired", "forged", "unknown")
-AXE_RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-
-#: Opens an address in a fresh window: ``look(url, size, scheme, javascript)``.
-Look = Callable[..., Page]
-
-
-@pytest.fixture
-def complaints() -> list[str]:
-    """What the browser complained of, whatever page it was on."""
-    return []
-
-
-@pytest.fixture
-def look(chrome: Browser, complaints: list[str]) -> Iterator[Look]:
-    contexts = []
-
-    def opened(url: str, size: tuple[int, int] = PHONE, scheme: Scheme = "light", **options: Any) -> Page:
-        context = chrome.new_context(
-            viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, **options
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
-        page.goto(url)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-
-
-def widest(page: Page) -> int:
-    return int(page.evaluate("document.documentElement.scrollWidth"))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,13 +1,24 @@
 """Signed links: they open one customer's page until they expire, and nothing else does."""
 
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from itsdangerous import Signer
 
-from rewards.core.links import PURPOSE, LinkExpired, LinkInvalid, make_link, read_link
+from rewards.core.links import (
+    LONGEST_TOKEN,
+    PURPOSE,
+    SURVEY_PURPOSE,
+    LinkExpired,
+    LinkInvalid,
+    make_link,
+    make_survey_link,
+    read_link,
+    read_survey_link,
+)
 from rewards.core.settings import Settings
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -91,3 +102,51 @@ def test_the_two_parts_of_two_links_do_not_make_a_third(settings: Settings) -> N
     mine, theirs = token_of(settings, "c-1"), token_of(settings, "c-2")
     with pytest.raises(LinkInvalid):
         read_link(settings, theirs.rpartition(".")[0] + "." + mine.rpartition(".")[2], NOW)
+
+
+def survey_token_of(settings: Settings, customer_id: str = "c-1", survey_id: str = "nps-2026q4") -> str:
+    url = make_survey_link(settings, customer_id, survey_id, NOW + DAY)
+    assert url.startswith("https://shop.example/rewards/s/")
+    return urlsplit(url).path.rpartition("/")[2]
+
+
+@pytest.mark.parametrize("customer_id", ["c-1", "Zoë/7?&#", "\N{GRINNING FACE}" * 128, '"\\' * 64])
+def test_a_surveys_link_says_who_answers_what(settings: Settings, customer_id: str) -> None:
+    token = survey_token_of(settings, customer_id, "w" * 64)
+    assert len(token) <= LONGEST_TOKEN
+    assert read_survey_link(settings, token, NOW) == (customer_id, "w" * 64)
+
+
+def test_a_surveys_link_works_until_its_last_moment(settings: Settings) -> None:
+    token = survey_token_of(settings)
+    assert read_survey_link(settings, token, NOW + DAY - timedelta(seconds=1)) == ("c-1", "nps-2026q4")
+    with pytest.raises(LinkExpired):
+        read_survey_link(settings, token, NOW + DAY)
+
+
+def test_every_change_of_a_surveys_link_is_refused(settings: Settings) -> None:
+    token = survey_token_of(settings)
+    for position, there in enumerate(token):
+        for changed in (
+            token[:position],
+            *(token[:position] + c + token[position + 1 :] for c in "Aa0.-" if c != there),
+        ):
+            with pytest.raises(LinkInvalid):
+                read_survey_link(settings, changed, NOW)
+
+
+def test_a_link_opens_no_page_of_another_kind(settings: Settings) -> None:
+    with pytest.raises(LinkInvalid):
+        read_survey_link(settings, token_of(settings), NOW)
+    with pytest.raises(LinkInvalid):
+        read_link(settings, survey_token_of(settings), NOW)
+    assert settings.secret_key is not None
+    for purpose, payload, read in [
+        (PURPOSE, survey_token_of(settings).rpartition(".")[0], read_link),
+        (SURVEY_PURPOSE, token_of(settings).rpartition(".")[0], read_survey_link),
+    ]:
+        signer = Signer(
+            settings.secret_key.get_secret_value(), salt=purpose, key_derivation="hmac", digest_method=sha256
+        )
+        with pytest.raises(LinkInvalid, match="not a link's content"):
+            read(settings, signer.sign(payload).decode(), NOW)
