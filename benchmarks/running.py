@@ -7,7 +7,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import awards, reading, stored
+from benchmarks import awards, deciding, reading, stored
 from benchmarks.figures import Figure
 from rewards.core.errors import SetupError
 
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "batches": awards.bench_batches,
     "reads": reading.bench_reads,
     "stored": stored.bench_stored,
+    "decide": deciding.bench_decide,
 }
 
 
