@@ -19,7 +19,19 @@ from api.deps import READERS, KeyChecker, Programs, Reader, Services
 from api.errors import BodyTooLarge, Problem, http_problem, invalid_request, problem_response, request_id_of
 from api.middleware import RequestFrame
 from api.pages import customer as customer_page
-from api.routes import batches, commands, customers, operations, program, reference
+from api.pages import survey as survey_page
+from api.routes import (
+    batches,
+    commands,
+    customers,
+    operations,
+    preview,
+    program,
+    reference,
+    referrals,
+    surveys,
+    tags,
+)
 from api.routing import json_answer
 from rewards.core.collector import tune_for_batches
 from rewards.core.database import connect_database
@@ -78,8 +90,11 @@ def create_app(settings: Settings | None = None, *, limits: Limits | None = None
         *batches.routes(),
         *customers.routes(),
         *program.routes(),
+        *tags.routes(),
+        *referrals.routes(),
+        *preview.routes(),
     ]
-    for module in (customers, program, operations, reference, customer_page):
+    for module in (customers, referrals, surveys, program, operations, reference, customer_page, survey_page):
         app.include_router(module.router)
     documentation.install(app)
     _handle_errors(app)

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from typing import Any, TypeVar
+from urllib.parse import parse_qs
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json
@@ -15,7 +16,9 @@ from api.errors import (
     ClientGone,
     Problem,
     invalid_request,
+    malformed_form,
     malformed_json,
+    not_a_form,
     problem_response,
     request_timeout,
     unsupported_media_type,
@@ -26,7 +29,9 @@ T = TypeVar("T")
 Place = tuple[str | int, ...]
 
 COMMAND_LIMIT_BYTES = 1024**2
-DOCUMENT_LIMIT_BYTES = 8 * 1024**2
+#: What a form may have: a text of the longest kind takes twelve bytes a character as browsers write it.
+FORM_LIMIT_BYTES = 1024**2
+BATCH_LIMIT_BYTES = 8 * 1024**2
 
 #: Seconds that a client may take to send a body, all of it.
 _PATIENCE_SECONDS = 60.0
@@ -35,6 +40,8 @@ _LINGER_SECONDS = 1.0
 _LINGER_BYTES = 4 * 1024**2
 #: More errors than this are not listed: a caller mends the first ones first.
 _MOST_ERRORS = 50
+#: More fields than any form of ours has.
+_MOST_FIELDS = 2_000
 
 _IN_OUR_WORDS = {
     "missing": "is required, but missing",
@@ -64,19 +71,42 @@ async def read_json(request: Request, limit_bytes: int = COMMAND_LIMIT_BYTES) ->
         Problem: 408, 413 or 415.
         ClientGone: the client hung up.
     """
-    announced = header(request, b"content-length")
-    if len(announced) > 7 and announced.isdecimal() and int(announced[:20]) > limit_bytes:
-        raise BodyTooLarge(limit_bytes)
-    try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            body = await _read(request.receive, limit_bytes)
-    except TimeoutError:
-        raise request_timeout() from None
+    body = await _read_whole(request, limit_bytes)
     if body:
         given = header(request, b"content-type")
         if given != "application/json" and given.partition(";")[0].strip().lower() != "application/json":
             raise unsupported_media_type(given)
     return body
+
+
+async def read_form(request: Request) -> dict[str, list[str]]:
+    """Return the fields of a form that a browser sent, each with its values in order.
+
+    Raises:
+        Problem: 400, 408, 413 or 415.
+        ClientGone: the client hung up.
+    """
+    body = await _read_whole(request, FORM_LIMIT_BYTES)
+    given = header(request, b"content-type")
+    if body and given.partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+        raise not_a_form(given)
+    try:
+        return parse_qs(
+            body.decode("ascii"), keep_blank_values=True, errors="replace", max_num_fields=_MOST_FIELDS
+        )
+    except ValueError:
+        raise malformed_form() from None
+
+
+async def _read_whole(request: Request, limit_bytes: int) -> bytes:
+    announced = header(request, b"content-length")
+    if len(announced) > 7 and announced.isdecimal() and int(announced[:20]) > limit_bytes:
+        raise BodyTooLarge(limit_bytes)
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            return await _read(request.receive, limit_bytes)
+    except TimeoutError:
+        raise request_timeout() from None
 
 
 async def _read(receive: Receive, limit_bytes: int) -> bytes:

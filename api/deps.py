@@ -204,3 +204,4 @@ async def _services(request: Request) -> Services:
 TheServices = Annotated[Services, Depends(_services)]
 Reading = Annotated[ApiKey, requires("readonly")]
 AsStorefront = Annotated[ApiKey, requires("storefront")]
+AsAdmin = Annotated[ApiKey, requires("admin")]

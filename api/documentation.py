@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from api import errors, schemas
 from api.errors import PROBLEM_JSON, Problem
+from api.previewing import PreviewBody
 from rewards.core.errors import InsufficientPoints, Refusal
 from rewards.core.money import currency_codes
 from rewards.decide.commands import Adjust, Award, Redeem, RefundedLine, Reverse
@@ -33,6 +34,7 @@ points are integers, instants are RFC 3339 with an offset. Errors are `applicati
 _TAGS = [
     {"name": "points", "description": "Change points, one command at a time or many."},
     {"name": "customers", "description": "What a customer has."},
+    {"name": "referrals", "description": "Who was brought by whom, and whether that counts."},
     {"name": "program", "description": "The rules."},
     {"name": "health", "description": "For load balancers and supervisors."},
 ]
@@ -41,7 +43,7 @@ _PROBLEMS: Mapping[int, tuple[str, Problem | Refusal]] = {
     400: ("Not JSON, or no good idempotency key", errors.idempotency_key_missing()),
     401: ("No key, or not a valid one", errors.unauthorized("The key is not known here.", was_given=True)),
     403: ("The key's scope does not allow this", errors.wrong_scope("readonly", "storefront")),
-    404: ("There is no such customer, order or redemption", errors.http_problem(404, "")),
+    404: ("There is no such customer, order, redemption, survey or referral", errors.http_problem(404, "")),
     409: (
         "It does not fit what is on record; nothing changed",
         InsufficientPoints("5000 points were requested and 49 are available.", available=49, requested=5000),
@@ -52,6 +54,7 @@ _PROBLEMS: Mapping[int, tuple[str, Problem | Refusal]] = {
         "The request says what cannot be, or the program does not allow it; nothing changed",
         errors.invalid_request([("activity.total_minor", "must be a whole number")]),
     ),
+    429: ("Another preview is running", errors.preview_running()),
     500: ("A fault of the server", errors.internal_error()),
     503: ("Too much is waiting, or the database is away: try again", errors.overloaded()),
 }
@@ -174,7 +177,7 @@ def _problem(status: int) -> Json:
     description, example = _PROBLEMS[status]
     document = example.document("5c1d8f0e6a7b4932") if isinstance(example, Problem) else example.problem()
     headers: Json = dict(_REQUEST_ID)
-    if status == 503:
+    if status in (429, 503):
         headers["Retry-After"] = {"description": "Seconds to wait.", "schema": {"type": "integer"}}
     if status == 401:
         headers["WWW-Authenticate"] = {"schema": {"type": "string"}}
@@ -229,8 +232,12 @@ def _request_shapes() -> Json:
         Adjust,
         schemas.CaptureBody,
         schemas.EmptyBody,
+        schemas.SurveyLinkBody,
+        schemas.TagsBody,
+        schemas.ReferralNote,
         schemas.BatchBody,
         schemas.PublishBody,
+        PreviewBody,
     ]
     _, definitions = models_json_schema(
         [(model, "validation") for model in models], ref_template=_REF + "{model}"

@@ -15,6 +15,7 @@ from starlette.types import Scope
 PROBLEM_JSON = "application/problem+json"
 
 RETRY_AFTER_SECONDS = 1
+PREVIEW_RETRY_AFTER_SECONDS = 10
 
 
 class Problem(Exception):
@@ -135,6 +136,18 @@ def unsupported_media_type(given: str) -> Problem:
     )
 
 
+def malformed_form() -> Problem:
+    """The body is said to be a form, and is none."""
+    return Problem(400, "malformed-form", "The body is not a form", "Send it as a browser does.")
+
+
+def not_a_form(given: str) -> Problem:
+    """The body is said to be something else than a form's fields."""
+    problem = unsupported_media_type(given)
+    problem.title, problem.detail = "The body must be a form", "Send application/x-www-form-urlencoded."
+    return problem
+
+
 def idempotency_key_missing() -> Problem:
     """A command came without the key that makes it safe to send again."""
     return Problem(
@@ -185,6 +198,17 @@ def not_ready(reason: str) -> Problem:
         "The server cannot serve yet",
         reason,
         headers={"retry-after": str(RETRY_AFTER_SECONDS)},
+    )
+
+
+def preview_running() -> Problem:
+    """Another preview keeps this process busy."""
+    return Problem(
+        429,
+        "preview-running",
+        "A preview is running already",
+        "A server previews one program at a time. Send it again when the other is done, in a minute at most.",
+        headers={"retry-after": str(PREVIEW_RETRY_AFTER_SECONDS)},
     )
 
 

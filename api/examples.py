@@ -158,6 +158,7 @@ CUSTOMER_ANSWER: Example = {
     "enrolled": True,
     "held_out": False,
     "customer_since": "2025-03-14T09:26:53Z",
+    "referrals": None,
 }
 ENTRIES_ANSWER: Example = {
     "entries": [
@@ -173,6 +174,7 @@ ENTRIES_ANSWER: Example = {
             "actor": "key:3f9c0a51d2e4",
             "note": None,
             "digest": "9f2b" * 16,
+            "explanation": [{"rule_id": "base", "points": 49, "text": "1 point per 1.00 USD on 49.99 USD"}],
         }
     ],
     "next_cursor": None,
@@ -181,6 +183,36 @@ LINK_ANSWER: Example = {
     "url": "https://rewards.example.com/me/eyJjIjoiYy0xIn0.c2lnbmF0dXJl",
     "expires_at": "2026-12-01T12:00:00Z",
 }
+TAGS: Example = {"tags": ["wholesale"]}
+TAGS_ANSWER: Example = {"customer_id": _CUSTOMER, "tags": ["wholesale"]}
+
+SURVEY_LINK: Example = {"survey_id": "nps-2026q4", "expires_in": "P14D"}
+SURVEY_LINK_ANSWER: Example = {
+    "url": "https://rewards.example.com/s/WyJjLTEiLCJucHMtMjAyNnE0Il0.c2lnbmF0dXJl",
+    "expires_at": "2026-11-15T12:00:00Z",
+}
+
+REFERRAL_CODE_ANSWER: Example = {"code": "7KQM-2RTX-PWHD"}
+REFERRAL_NOTE: Example = {"note": "A family of two at one address"}
+REFERRAL: Example = {
+    "referred_customer_id": "c-2",
+    "referrer_customer_id": _CUSTOMER,
+    "code": "7KQM-2RTX-PWHD",
+    "status": "flagged",
+    "reasons": [{"guard": "fingerprints", "text": "the same address as the referrer's"}],
+    "attributed_at": _NOON,
+    "closes_at": "2026-12-01T12:00:00Z",
+    "order_id": "2001",
+    "order_minor": 4999,
+    "ordered_at": _NOON,
+    "qualified_at": None,
+    "rewarded_at": None,
+    "undone_at": None,
+    "decided_by": None,
+    "decided_at": None,
+    "note": None,
+}
+REFERRALS_ANSWER: Example = {"referrals": [REFERRAL], "next_cursor": None}
 
 _DOCUMENT: Example = {
     "schema_version": 1,

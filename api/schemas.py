@@ -19,7 +19,9 @@ from rewards.decide.commands import (
     Redeem,
     Reverse,
     ReverseRedemption,
+    ShopId,
     ShortText,
+    Tags,
     Void,
 )
 
@@ -47,6 +49,28 @@ class CaptureBody(_Body):
 
     points: Points | None = None
     """All of it, unless given; the rest is released."""
+
+
+class SurveyLinkBody(_Body):
+    """Which survey a customer is invited to answer, and for how long."""
+
+    survey_id: ShopId
+    """A survey of the program in force; it need not have opened yet."""
+    expires_in: Annotated[str, Field(max_length=32)] | None = None
+    """ISO 8601 duration after which the address stops working, at most a year; unless given, as the customer's page."""
+
+
+class TagsBody(_Body):
+    """What the shop says of a customer."""
+
+    tags: Tags
+    """All of them; those that are left out are taken away."""
+
+
+class ReferralNote(_Body):
+    """Why a referral counts, or does not; it stays on record."""
+
+    note: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
 
 
 class EmptyBody(_Body):
@@ -148,6 +172,14 @@ class ErrorAt(_Shown):
     message: str
 
 
+class AnswerError(_Shown):
+    """What is wrong with one answer to a survey."""
+
+    question: str
+    """Its id; one that the survey has not where the question itself is unknown."""
+    detail: str
+
+
 class ProblemDocument(_Shown):
     """What went wrong, by RFC 9457. `code` is stable; some codes have further members."""
 
@@ -160,8 +192,8 @@ class ProblemDocument(_Shown):
     detail: str
     request_id: str | None = None
     """As the header `X-Request-ID`; not in a refusal of the engine, whose replays are equal to the byte."""
-    errors: list[ErrorAt] | None = None
-    """With the codes `invalid-request` and `invalid-program`."""
+    errors: list[ErrorAt | AnswerError] | None = None
+    """With the codes `invalid-request` and `invalid-program`; of each answer with `survey-answers-invalid`."""
 
 
 class Balance(_Shown):
@@ -177,12 +209,39 @@ class Balance(_Shown):
     """Owed, after points that were spent were taken back."""
 
 
+class Cut(_Shown):
+    """Points that a cap or a budget did not let through."""
+
+    limit: str
+    """`rule:ID` or `program` for a cap, `budget:ID` for a budget."""
+    per: str | None = None
+    """The cap's period."""
+    points_limit: int | None
+    times_limit: int | None
+    used_points: int
+    used_times: int
+    points: int
+    """How many were not given."""
+    text: str
+
+
+class LotShown(_Shown):
+    """Points of an award that live together."""
+
+    points: int
+    status: Literal["available", "pending", "expired"]
+    available_at: datetime
+    expires_at: datetime | None
+
+
 class Explanation(_Shown):
     """What one rule gave or took."""
 
     rule_id: str
     points: int
     text: str
+    cuts: list[Cut] | None = None
+    """What caps and the rule's budget took off, in this order."""
 
 
 class NextTier(_Shown):
@@ -215,12 +274,37 @@ class AwardFigures(_Shown):
     balance: Balance
     """After the award."""
     tier: TierShown | None
+    lots: list[LotShown] | None = None
+    """Where its points do not all live alike: each part; status and dates above are then the largest part's."""
+
+
+class ReferralTold(_Shown):
+    """What became of the customer's referral by an activity; the referrer is not named."""
+
+    status: Literal[
+        "attributed",
+        "flagged",
+        "approved",
+        "rejected",
+        "qualified",
+        "rewarded",
+        "reversed",
+        "expired",
+        "unknown-code",
+        "self-referral",
+        "loop",
+        "existing-customer",
+        "already-referred",
+    ]
+    reason: str
 
 
 class AwardAnswer(AwardFigures):
     """A booked award."""
 
     award_id: str
+    referral: ReferralTold | None = None
+    """Where the activity carried a code, or its order matters to how the customer was brought."""
 
 
 class RedemptionAnswer(_Shown):
@@ -280,11 +364,28 @@ class Redeemable(_Shown):
     currency: str
 
 
+class NotApplied(_Shown):
+    """A rule that would not apply."""
+
+    rule_id: str
+    text: str
+    """Why, in a sentence."""
+
+
+class TagsAnswer(_Shown):
+    """The tags that a customer now has."""
+
+    customer_id: str
+    tags: list[str]
+
+
 class QuoteAnswer(_Shown):
     """What an award would be; nothing was written."""
 
     award: AwardFigures
     redemption: Redeemable
+    not_applied: list[NotApplied] | None = None
+    """Rules for such an activity that would give nothing, and why; only where it was asked for."""
 
 
 class OperationResult(_Shown):
@@ -327,6 +428,17 @@ class OpenHold(_Shown):
     expires_at: datetime
 
 
+class ReferralSummary(_Shown):
+    """Whom a customer brought. What waits for a person, or was rejected, brought nothing."""
+
+    code: str | None
+    """Null until one is made."""
+    referred: int
+    rewarded: int
+    revenue_minor: int
+    """What those customers have spent, net of refunds, in minor units of the program's currency."""
+
+
 class CustomerAnswer(_Shown):
     """A customer's statement at an instant."""
 
@@ -341,6 +453,8 @@ class CustomerAnswer(_Shown):
     enrolled: bool
     held_out: bool
     customer_since: datetime
+    referrals: ReferralSummary | None = None
+    """As of today; null where the program has no referrals."""
 
 
 class EntryShown(_Shown):
@@ -359,6 +473,8 @@ class EntryShown(_Shown):
     actor: str
     note: str | None
     digest: str
+    explanation: list[Explanation] | None = None
+    """What each rule gave, of an award; null of other entries."""
 
 
 class EntriesAnswer(_Shown):
@@ -376,6 +492,63 @@ class LinkAnswer(_Shown):
     expires_at: datetime
 
 
+class SurveyLinkAnswer(_Shown):
+    """A signed address at which one customer answers one survey."""
+
+    url: str
+    expires_at: datetime
+
+
+ReferralStatus = Literal[
+    "attributed", "flagged", "approved", "rejected", "qualified", "rewarded", "reversed", "expired"
+]
+
+
+class ReferralReason(_Shown):
+    """What a guard found."""
+
+    guard: Literal["fingerprints", "velocity"]
+    text: str
+
+
+class ReferralShown(_Shown):
+    """How a customer was brought by another, and what came of it."""
+
+    referred_customer_id: str
+    referrer_customer_id: str
+    code: str
+    status: ReferralStatus
+    reasons: list[ReferralReason]
+    attributed_at: datetime
+    """When the activity that carried the code occurred."""
+    closes_at: datetime
+    """Until when an order can qualify."""
+    order_id: str | None
+    order_minor: int | None
+    ordered_at: datetime | None
+    qualified_at: datetime | None
+    rewarded_at: datetime | None
+    undone_at: datetime | None
+    """When it was refunded, or rejected by a person."""
+    decided_by: str | None
+    decided_at: datetime | None
+    note: str | None
+
+
+class ReferralsAnswer(_Shown):
+    """A page of referrals, the latest first."""
+
+    referrals: list[ReferralShown]
+    next_cursor: str | None
+    """Send it as `cursor` for the next page; null where there is none."""
+
+
+class ReferralCodeAnswer(_Shown):
+    """What a customer gives to friends."""
+
+    code: str
+
+
 class ProgramAnswer(_Shown):
     """A published version of the program."""
 
@@ -385,6 +558,8 @@ class ProgramAnswer(_Shown):
     published_by: str
     note: str | None
     document: dict[str, Any]
+    warnings: list[ErrorAt] | None = None
+    """What is allowed but hardly meant, such as a rule that never applies; only where something is."""
 
 
 class Health(_Shown):

@@ -7,8 +7,8 @@ number of statements that does not depend on the batch's size. A refused command
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -26,9 +26,13 @@ from rewards.core.errors import (
     SetupError,
 )
 from rewards.decide import Submission, decide
+from rewards.decide.award import why_not
 from rewards.decide.commands import Adjust, Award, Redeem, Reverse, Settle
 from rewards.decide.needs import creates_customer, customer_of, needs_of, unknown_customer
+from rewards.follow_ups import follow_up
 from rewards.ledger.load import load
+from rewards.ledger.referral_state import Referral
+from rewards.ledger.referrals import due_referrals
 from rewards.ledger.state import CustomerState, Decision, Remembered
 from rewards.ledger.write import Batch, Claim, write
 from rewards.program.history import ProgramHistory
@@ -75,6 +79,7 @@ class Engine:
     def execute(self, submissions: Sequence[Submission], now: datetime) -> list[Answer]:
         """Execute commands in order, as one transaction, and return an answer to each.
 
+        Follow-ups of referrals are sent right after, in transactions of their own; see :mod:`rewards.follow_ups`.
         Where the database refuses the whole (which no refusal by a decision does), its halves are executed
         apart until the one command that it cannot take is alone; that one is answered 500.
 
@@ -82,14 +87,47 @@ class Engine:
             BusyError: the database stayed unreachable or contended; nothing that was answered is lost, and the
                 same commands can be sent again under the same keys.
         """
-        return self._apart(submissions, now, []) if submissions else []
+        if not submissions:
+            return []
+        due: set[str] = set()
+        answers = self._apart(submissions, now, [], due)
+        if due:
+            self._follow_up_at_once(due, now)
+        return answers
+
+    def follow_up(self, customers: Iterable[str], now: datetime) -> int:
+        """Send what the referrals of these customers have still to bring about; return for how many.
+
+        Raises:
+            BusyError: the database stayed unreachable or contended; what was not sent is still due.
+        """
+        return follow_up(
+            lambda: self._due_referrals(customers), lambda each: self._apart(each, now, [], set())
+        )
+
+    def _follow_up_at_once(self, customers: Iterable[str], now: datetime) -> None:
+        """Try to send it right after the commands that brought it about; what fails is left for the job."""
+        try:
+            # Once, without patience: those commands' senders are waiting for their answers.
+            follow_up(lambda: self._due_referrals(customers), lambda each: self._run(each, now, set()))
+        except Exception:  # noqa: BLE001 - the commands are done, whatever befalls this
+            _log.warning(
+                "follow-ups of %d referrals are left for the job", len(set(customers)), exc_info=True
+            )
+
+    def _due_referrals(self, customers: Iterable[str]) -> list[tuple[Referral, bool]]:
+        with self._database.engine.connect() as conn:
+            return due_referrals(conn, customers)
 
     def _apart(
-        self, submissions: Sequence[Submission], now: datetime, failed: list[Submission]
+        self, submissions: Sequence[Submission], now: datetime, failed: list[Submission], due: set[str]
     ) -> list[Answer]:
-        """Execute a batch; where the database refuses it, its halves. ``failed`` gathers what it could not take."""
+        """Execute a batch; where the database refuses it, its halves.
+
+        ``failed`` gathers what it could not take, ``due`` the customers whose referral has something to be sent.
+        """
         try:
-            return self._patiently(submissions, now)
+            return self._patiently(submissions, now, due)
         except BusyError:
             raise
         except Exception:  # noqa: BLE001 - whatever one command does, its neighbours go on
@@ -99,10 +137,18 @@ class Engine:
                 failed.extend(submissions)
                 return [_INTERNAL_ERROR] * len(submissions)
             half = len(submissions) // 2
-            return self._apart(submissions[:half], now, failed) + self._apart(submissions[half:], now, failed)
+            return [
+                *self._apart(submissions[:half], now, failed, due),
+                *self._apart(submissions[half:], now, failed, due),
+            ]
 
-    def quote(self, command: Award, now: datetime) -> dict[str, Any]:
+    def quote(self, command: Award, now: datetime, *, explain: bool = False) -> dict[str, Any]:
         """Return what an award would be and what could then be redeemed on its order; writes nothing.
+
+        Args:
+            command: the award.
+            now: the present.
+            explain: tell also which rules would not apply, and why.
 
         Raises:
             Refusal: the award would be refused.
@@ -110,21 +156,30 @@ class Engine:
         submission = Submission(command, None, "quote")
         with self._database.engine.connect() as conn:
             programs = self._programs.current(conn)
-            needs = needs_of([(command.customer_id, submission)])
+            needs = needs_of([(command.customer_id, submission)], programs, now)
             state = load(conn, needs, now, lock=False)[command.customer_id]
         decision = decide(state, submission, programs, now)
         if decision.refusal is not None:
             raise decision.refusal
         assert decision.outcome is not None
-        award = {name: value for name, value in decision.outcome.items() if name != "award_id"}
-        return {"award": award, "redemption": _redeemable_now(command, state, programs, now)}
+        # A quote can be asked for again and again; one that told known codes from unknown ones would help to guess.
+        award = {
+            name: value for name, value in decision.outcome.items() if name not in ("award_id", "referral")
+        }
+        quoted: dict[str, Any] = {
+            "award": award,
+            "redemption": _redeemable_now(command, state, programs, now),
+        }
+        if explain:
+            quoted["not_applied"] = [asdict(each) for each in why_not(state, command, programs, now)]
+        return quoted
 
-    def _patiently(self, submissions: Sequence[Submission], now: datetime) -> list[Answer]:
+    def _patiently(self, submissions: Sequence[Submission], now: datetime, due: set[str]) -> list[Answer]:
         """Run a batch, again after what passes: deadlocks, a customer created meanwhile, a lost connection."""
         give_up_at = time.monotonic() + self._patience_seconds
         for wait in _waits():
             try:
-                return self._run(submissions, now)
+                return self._run(submissions, now, due)
             except (DBAPIError, psycopg.Error, PoolTimeoutError) as error:
                 if not _passes(error):
                     raise
@@ -141,7 +196,7 @@ class Engine:
             except SetupError:
                 _log.warning("the database could not be started again yet", exc_info=True)
 
-    def _run(self, submissions: Sequence[Submission], now: datetime) -> list[Answer]:
+    def _run(self, submissions: Sequence[Submission], now: datetime, due: set[str]) -> list[Answer]:
         answers: list[Answer | None] = [None] * len(submissions)
         owned: list[tuple[int, str, Submission]] = []
         for index, submission in enumerate(submissions):
@@ -151,7 +206,8 @@ class Engine:
                 answers[index] = _refused(refusal)
         if owned:
             with self._database.engine.begin() as conn:
-                self._execute(conn, owned, answers, now)
+                batch = self._execute(conn, owned, answers, now)
+            due.update(owner for owner, referral in batch.referrals.items() if referral.due is not None)
         return [answer for answer in answers if answer is not None]
 
     def _execute(
@@ -160,9 +216,10 @@ class Engine:
         owned: list[tuple[int, str, Submission]],
         answers: list[Answer | None],
         now: datetime,
-    ) -> None:
+    ) -> Batch:
         programs = self._programs.current(conn)
-        states = load(conn, needs_of((owner, each) for _, owner, each in owned), now, lock=True)
+        needs = needs_of(((owner, each) for _, owner, each in owned), programs, now)
+        states = load(conn, needs, now, lock=True)
         batch = Batch()
         for index, customer_id, submission in owned:
             state = states[customer_id]
@@ -170,6 +227,7 @@ class Engine:
             if after is not None:
                 states[customer_id] = after
         write(conn, batch, now)
+        return batch
 
 
 def _decide_one(
@@ -196,6 +254,10 @@ def _decide_one(
             _claim(batch, state, customer_id, submission, key, input_hash, answer)
         return answer, None
     answer = _accepted(submission, decision)
+    decision.spend(state.budgets)
+    if state.referring is not None:
+        attributed = decision.referral if state.referral is None else None
+        state.referring.learn(customer_id, attributed, decision.fingerprints)
     batch.add(customer_id, decision, is_new=not state.exists)
     if key is not None:
         _claim(batch, state, customer_id, submission, key, input_hash, answer)

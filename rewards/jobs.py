@@ -21,6 +21,8 @@ from rewards.core.progress import Progress, unheard
 from rewards.decide.commands import Settle
 from rewards.decide.submission import Submission
 from rewards.engine import Engine
+from rewards.ledger.referral_tables import ReferralRow
+from rewards.ledger.referrals import queued
 from rewards.ledger.tables import AccountRow, JobRunRow, RedemptionRow
 
 #: So many customers are settled in one transaction.
@@ -35,6 +37,7 @@ _NEVER_SCHEDULED = datetime(1970, 1, 1, tzinfo=UTC)
 
 _accounts = AccountRow.__table__  # type: ignore[attr-defined]
 _redemptions = RedemptionRow.__table__  # type: ignore[attr-defined]
+_referral_rows = ReferralRow.__table__  # type: ignore[attr-defined]
 _job_runs = JobRunRow.__table__  # type: ignore[attr-defined]
 
 
@@ -271,6 +274,29 @@ def _chunks(database: Database, due: Select[datetime, str]) -> Iterator[list[str
         page = ordered.where(tuple_(instant, customer_id) > tuple_(rows[-1][0], rows[-1][1]))
 
 
+def _referrals(database: Database, now: datetime, progress: Progress) -> Done:
+    """Send what referrals have still to bring about, and let those expire whose window has passed."""
+    engine, sent, after = Engine(database), 0, ""
+    while True:
+        with database.engine.connect() as connection:
+            customers = queued(connection, after, CHUNK_CUSTOMERS)
+        if not customers:
+            break
+        sent += engine.follow_up(customers, now)
+        after = customers[-1]
+        progress("referrals", sent, None)
+    closes_at, customer_id = _referral_rows.c.closes_at, _referral_rows.c.customer_id
+    ended = select(closes_at, customer_id).where(
+        _referral_rows.c.status.in_(("attributed", "approved")), closes_at <= now
+    )
+    expired = _settle(database, ended, "referrals", now, progress).customers
+    with database.engine.connect() as connection:
+        left = len(queued(connection, "", CHUNK_CUSTOMERS))
+    if left:
+        raise JobFailed(f"{left} referrals could not be followed up; the log says why")
+    return Done(sent + expired, f"{sent} referrals followed up, {expired} expired")
+
+
 JOBS: Mapping[str, Job] = {
     job.name: job
     for job in (
@@ -281,5 +307,6 @@ JOBS: Mapping[str, Job] = {
             _release_holds,
         ),
         Job("expire", "book points that have expired or become available", timedelta(minutes=5), _expire),
+        Job("referrals", "reward referrals, and take rewards back", timedelta(minutes=1), _referrals),
     )
 }

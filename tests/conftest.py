@@ -27,7 +27,15 @@ from rewards.core.settings import Settings
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 SECRET = "a secret that only the tests know"
-APPEND_ONLY = ("entries", "consumptions", "activities", "reversals", "commands", "program_versions")
+APPEND_ONLY = (
+    "entries",
+    "consumptions",
+    "activities",
+    "reversals",
+    "retractions",
+    "commands",
+    "program_versions",
+)
 
 
 # The session: one folder and one set of names for all workers.

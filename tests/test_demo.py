@@ -99,6 +99,7 @@ def test_the_demo_says_where_to_look_and_renews_its_keys(
     assert "is there already" in second.stderr
     for shown in (first.stdout, second.stdout):
         assert len(re.findall(r"http://127.0.0.1:8123/me/\S+", shown)) == 3
+        assert len(re.findall(r"http://127.0.0.1:8123/s/\S+", shown)) == 1
         assert "http://127.0.0.1:8123/docs" in shown
         (curl,) = re.findall(r"^  curl .*$", shown, re.MULTILINE)
         (key,) = re.findall(r"Storefront key: +(\S+)", shown)

@@ -13,7 +13,8 @@ from rewards.decide.submission import Submission
 from rewards.engine import Engine
 from rewards.jobs import JOBS, Done, Job, JobFailed, last_runs, run, run_job
 from rewards.ledger.verification import verify
-from rewards.program.document import EarnRule, ExpiresAfter, Fixed, PointsPolicy
+from rewards.program.points import ExpiresAfter, PointsPolicy
+from rewards.program.rules import EarnRule, Fixed
 from rewards.program.versions import publish, starter_program
 from rewards.scheduler import Scheduler
 

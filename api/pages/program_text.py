@@ -4,16 +4,10 @@ from typing import NamedTuple
 
 from rewards.core.money import minor_digits
 from rewards.core.wording import money, number, points
-from rewards.program.document import (
-    EarnRule,
-    ExpiresAfter,
-    ExpiresOnDates,
-    ExpiresOnInactivity,
-    NeverExpires,
-    PerAmount,
-    ProgramDocument,
-)
+from rewards.program.document import ProgramDocument
 from rewards.program.durations import parse_duration, parse_month_day
+from rewards.program.points import ExpiresAfter, ExpiresOnDates, ExpiresOnInactivity, NeverExpires
+from rewards.program.rules import AtLeast, EarnRule, Fixed, Multiplier, PerAmount, PerUnit
 
 _MONTHS = (
     "January", "February", "March", "April", "May", "June",
@@ -24,8 +18,11 @@ _FOR = {
     "purchase": "every order",
     "survey": "answering a survey",
     "referral": "bringing a friend",
+    "referred": "being brought by a friend",
     "review": "writing a review",
     "signup": "joining",
+    "birthday": "your birthday",
+    "anniversary": "each year with us",
 }
 
 
@@ -59,12 +56,30 @@ def _earning(document: ProgramDocument) -> list[str]:
 
 
 def _way(rule: EarnRule, currency: str) -> str:
-    gives = rule.gives
-    if isinstance(gives, PerAmount):
-        amount = money(gives.per_minor, currency, brief=True)
-        whole = "full " if gives.whole_blocks else ""
-        return f"{points(gives.points)} for every {whole}{amount} you spend"
-    return f"{points(gives.points)} for {_FOR.get(rule.activity) or rule.name or rule.id}"
+    what = _gives(rule, currency)
+    if rule.when is None and not rule.windows and rule.active is None and rule.occurrences is None:
+        return what
+    return f"{what} ({rule.name or 'at certain times or on certain conditions'})"
+
+
+def _gives(rule: EarnRule, currency: str) -> str:
+    occasion = _FOR.get(rule.activity) or rule.name or rule.id
+    match rule.gives:
+        case PerAmount() as gives:
+            amount = money(gives.per_minor, currency, brief=True)
+            whole = "full " if gives.whole_blocks else ""
+            on = "" if gives.items is None else " on some products"
+            return f"{points(gives.points)} for every {whole}{amount} you spend{on}"
+        case PerUnit() as gives:
+            return (
+                f"{points(gives.points)} for each {'product' if gives.items is None else 'of some products'}"
+            )
+        case Multiplier(multiplier_pct=percent):
+            return f"{percent / 100:g} times the points for {occasion}"
+        case AtLeast() as gives:
+            return f"at least {points(gives.points)} for {occasion}"
+        case Fixed() as gives:
+            return f"{points(gives.points)} for {occasion}"
 
 
 def _spending(document: ProgramDocument) -> list[str]:

@@ -30,6 +30,13 @@ PAGE_HEADERS: Mapping[str, str] = {
     "x-robots-tag": "noindex",
 }
 
+#: A page with a form may send it back to us.
+FORM_HEADERS: Mapping[str, str] = {
+    "content-security-policy": PAGE_HEADERS["content-security-policy"].replace(
+        "form-action 'none'", "form-action 'self'"
+    )
+}
+
 
 def html_page(
     template: str, status: int = 200, headers: Mapping[str, str] | None = None, **about: Any

@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from api import documentation as docs
 from api import examples, schemas
-from api.bodies import DOCUMENT_LIMIT_BYTES, explained, invalid, parse, read_json
+from api.bodies import BATCH_LIMIT_BYTES, explained, invalid, parse, read_json
 from api.coalescing import Outcome
 from api.deps import authorize, services_of
 from api.errors import Problem, invalid_request, request_id_of, wrong_scope
@@ -30,7 +30,7 @@ _ENVELOPE = TypeAdapter(schemas.AnyBatchBody)
 async def carry_out(request: Request) -> Response:
     """Carry out the operations of a batch."""
     key = await authorize(request, "storefront")
-    operations = read_operations(await read_json(request, DOCUMENT_LIMIT_BYTES))
+    operations = read_operations(await read_json(request, BATCH_LIMIT_BYTES))
     submissions: list[Submission] = []
     outcomes: list[Outcome | None] = []
     for operation in operations:

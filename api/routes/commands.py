@@ -11,7 +11,7 @@ from api import documentation as docs
 from api import examples, schemas
 from api.bodies import parse, read_json
 from api.deps import authorize, services_of
-from api.errors import idempotency_key_invalid, idempotency_key_missing
+from api.errors import idempotency_key_invalid, idempotency_key_missing, invalid_request
 from api.routing import Endpoint, JsonBytes, RawRoute, json_answer
 from rewards.core.clock import utc_now
 from rewards.core.keys import Scope
@@ -80,9 +80,17 @@ async def quote(request: Request) -> Response:
     """Say what an award would be, and write nothing."""
     await authorize(request, "storefront")
     command = parse(_AWARD, await read_json(request))
+    explain = _why_not(request)
     services = services_of(request)
-    quoted = await services.reader.quote(lambda: services.engine.quote(command, utc_now()))
+    quoted = await services.reader.quote(lambda: services.engine.quote(command, utc_now(), explain=explain))
     return json_answer(quoted)
+
+
+def _why_not(request: Request) -> bool:
+    given = request.query_params.get("why_not", "false") if request.scope["query_string"] else "false"
+    if given not in ("true", "false"):
+        raise invalid_request([("query.why_not", "must be true or false")])
+    return given == "true"
 
 
 # The id in a path is not validated here: whatever it is, the engine says that there is no such redemption.
@@ -248,7 +256,19 @@ def _the_rest() -> list[RawRoute]:
             "quote",
             quote,
             summary="See what an award would be",
-            description="Decides an award, and what the customer could redeem on its order, and writes nothing.",
+            description=(
+                "Decides an award, and what the customer could redeem on its order, and writes nothing. With "
+                "`why_not=true` it also tells which rules for such an activity would not apply, and why."
+            ),
+            parameters=[
+                docs.parameter(
+                    "query",
+                    "why_not",
+                    {"type": "boolean", "default": False},
+                    "true",
+                    "Tell which rules would not apply, and why.",
+                )
+            ],
             body=Award,
             body_examples={"a purchase": examples.PURCHASE},
             answer=schemas.QuoteAnswer,

@@ -20,6 +20,7 @@ from rewards.core.clock import utc_now
 from rewards.core.errors import CustomerNotFound
 from rewards.core.links import make_link
 from rewards.decide.commands import ShopId
+from rewards.ledger.referrals import referral_summary
 from rewards.ledger.statements import customer_statement, entries_page, rfc3339
 
 T = TypeVar("T")
@@ -42,12 +43,12 @@ def _instant(text: Any) -> datetime:
         raise PydanticCustomError("instant", message) from None
 
 
-_ABOUT_ID = "The shop's own id; write a slash in it as %2F."
+ABOUT_ID = "The shop's own id; write a slash in it as %2F."
 _ABOUT_AS_OF = "The instant to look at: what was, or what will be if nothing happens until then."
-_CUSTOMER_ID: TypeAdapter[str] = TypeAdapter(ShopId)
+CUSTOMER_ID: TypeAdapter[str] = TypeAdapter(ShopId)
 _INSTANT: TypeAdapter[datetime] = TypeAdapter(Annotated[datetime, BeforeValidator(_instant)])
 
-CustomerId = Annotated[ShopId, BeforeValidator(with_slashes), Path(description=_ABOUT_ID, examples=["c-1"])]
+CustomerId = Annotated[ShopId, BeforeValidator(with_slashes), Path(description=ABOUT_ID, examples=["c-1"])]
 Limit = Annotated[int, Query(ge=1, le=200, description="Entries in a page.")]
 Cursor = Annotated[
     str | None, Query(max_length=64, description="`next_cursor` of the page before; the newest unless given.")
@@ -57,20 +58,33 @@ Cursor = Annotated[
 async def statement(request: Request) -> Response:
     """Return a customer's statement."""
     await authorize(request, "readonly")
-    customer_id = _parameter(
-        _CUSTOMER_ID, "path.customer_id", with_slashes(request.path_params["customer_id"])
-    )
+    customer_id = path_customer(request)
     given = request.query_params.get("as_of") if request.scope["query_string"] else None
     as_of = None if given is None else _parameter(_INSTANT, "query.as_of", given)
     services = services_of(request)
 
     def read(conn: Connection) -> dict[str, Any] | None:
-        return customer_statement(conn, services.programs.recent(conn), customer_id, as_of, utc_now())
+        programs, now = services.programs.recent(conn), utc_now()
+        found = customer_statement(conn, programs, customer_id, as_of, now)
+        if found is not None:
+            has_referrals = programs.in_force(now).document.referrals is not None
+            found["referrals"] = referral_summary(conn, customer_id) if has_referrals else None
+        return found
 
     found = await services.reader.read(read)
     if found is None:
         raise _unknown(customer_id)
     return json_answer(found)
+
+
+def path_customer(request: Request) -> str:
+    """Return the customer that the path names.
+
+    Raises:
+        Problem: it is no id.
+    """
+    given = with_slashes(request.path_params["customer_id"])
+    return _parameter(CUSTOMER_ID, "path.customer_id", given)
 
 
 def _parameter(adapter: TypeAdapter[T], path: str, given: str) -> T:
@@ -97,7 +111,7 @@ def routes() -> list[RawRoute]:
                 answer=schemas.CustomerAnswer,
                 example=examples.CUSTOMER_ANSWER,
                 parameters=[
-                    docs.parameter("path", "customer_id", _CUSTOMER_ID.json_schema(), "c-1", _ABOUT_ID),
+                    docs.parameter("path", "customer_id", CUSTOMER_ID.json_schema(), "c-1", ABOUT_ID),
                     docs.parameter("query", "as_of", instant, "2026-11-01T12:00:00Z", _ABOUT_AS_OF),
                 ],
                 problems=[404, 422],
@@ -128,7 +142,7 @@ async def entries(
         # One more than asked for tells whether there is a next page.
         found = entries_page(conn, customer_id, limit + 1, before)
         if not found:
-            _must_be_known(conn, services, customer_id)
+            must_be_known(conn, services, customer_id)
         return found
 
     found = await services.reader.read(read)
@@ -151,12 +165,17 @@ async def entries(
 )
 async def link(services: TheServices, _key: AsStorefront, customer_id: CustomerId) -> Any:
     """Return a signed address."""
-    await services.reader.read(lambda conn: _must_be_known(conn, services, customer_id))
+    await services.reader.read(lambda conn: must_be_known(conn, services, customer_id))
     url, expires_at = make_link(services.settings, customer_id, utc_now())
     return json_answer({"url": url, "expires_at": rfc3339(expires_at)})
 
 
-def _must_be_known(conn: Connection, services: Services, customer_id: str) -> None:
+def must_be_known(conn: Connection, services: Services, customer_id: str) -> None:
+    """Make sure that there is such a customer.
+
+    Raises:
+        CustomerNotFound: there is none.
+    """
     if customer_statement(conn, services.programs.recent(conn), customer_id, None, utc_now()) is None:
         raise _unknown(customer_id)
 

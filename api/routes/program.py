@@ -7,14 +7,14 @@ from pydantic import TypeAdapter
 
 from api import documentation as docs
 from api import examples, schemas
-from api.bodies import DOCUMENT_LIMIT_BYTES, parse, read_json
+from api.bodies import parse, read_json
 from api.deps import Reading, TheServices, authorize, services_of
 from api.errors import Problem, invalid_program
 from api.routing import RawRoute, json_answer
 from rewards.core.clock import utc_now
 from rewards.ledger.statements import rfc3339
 from rewards.program.history import ProgramVersion
-from rewards.program.loading import ProgramInvalid, parse_document
+from rewards.program.loading import ProgramError, ProgramInvalid, cautions_of, parse_document
 from rewards.program.versions import publish
 
 router = APIRouter()
@@ -41,29 +41,35 @@ async def program(services: TheServices, _key: Reading) -> Any:
 async def publish_program(request: Request) -> Response:
     """Publish a document as the next version."""
     key = await authorize(request, "admin")
-    body = parse(_PUBLISH, await read_json(request, DOCUMENT_LIMIT_BYTES))
+    body = parse(_PUBLISH, await read_json(request))
     services = services_of(request)
 
-    def append() -> ProgramVersion:
+    def append() -> tuple[ProgramVersion, list[ProgramError]]:
         document = parse_document(body.document)
+        now = utc_now()
         with services.database.engine.begin() as conn:
-            return publish(
+            version = publish(
                 conn,
                 document,
                 effective_from=body.effective_from,
-                now=utc_now(),
+                now=now,
                 actor=key.actor,
                 note=body.note,
             )
+        return version, cautions_of(document, now)
 
     try:
-        version = await services.reader.run(append)
+        version, cautions = await services.reader.run(append)
     except ProgramInvalid as invalid:
-        raise _problem(invalid) from None
-    return json_answer(_shown(version))
+        raise program_problem(invalid) from None
+    shown = _shown(version)
+    if cautions:
+        shown["warnings"] = [{"path": f"document.{each.path}", "message": each.message} for each in cautions]
+    return json_answer(shown)
 
 
-def _problem(invalid: ProgramInvalid) -> Problem:
+def program_problem(invalid: ProgramInvalid) -> Problem:
+    """Return the problem of a document that cannot be used."""
     return invalid_program(
         (f"document.{error.path}" if error.path else "document", error.message) for error in invalid.errors
     )

@@ -22,7 +22,9 @@ def check(as_json: JsonOption = False) -> None:
         print(json.dumps(report.as_json(), ensure_ascii=False))
     else:
         for each in report.breaks:
-            print(f"{each.invariant}: customer {each.customer_id}, entry {each.seq}: {each.detail}")
+            print(
+                f"{each.invariant}: customer {each.customer_id or '(all)'}, entry {each.seq}: {each.detail}"
+            )
         verdict = "every invariant holds" if report.ok else f"{len(report.breaks):,} breaks"
         say(f"{report.customers:,} customers, {report.entries:,} entries: {verdict}")
     if not report.ok:

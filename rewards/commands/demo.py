@@ -50,7 +50,8 @@ def demo(
 
 
 def _introduction(database: "Database", settings: "Settings", loaded: "Loaded", url: str) -> str:
-    from rewards.core.links import make_link
+    from rewards.core.links import default_expiry, make_link, make_survey_link
+    from rewards.demo.loading import SURVEY
 
     now = utc_now()
     with database.engine.begin() as connection:
@@ -58,7 +59,10 @@ def _introduction(database: "Database", settings: "Settings", loaded: "Loaded", 
     lines = ["", "Customers' pages:"]
     for customer_id, what in loaded.worth_a_look:
         lines += [f"  {customer_id}: {what}", f"    {make_link(settings, customer_id, now)[0]}"]
+    first = loaded.worth_a_look[0][0]
     lines += [
+        f"A survey for {first}:",
+        f"    {make_survey_link(settings, first, SURVEY, default_expiry(settings, now))}",
         "",
         f"API, with its description:  {url}/docs",
         f"Storefront key:             {storefront_key}",
@@ -66,7 +70,7 @@ def _introduction(database: "Database", settings: "Settings", loaded: "Loaded", 
         "(New keys at each start; earlier demo keys no longer work.)",
         "",
         "Award points for an order, as a storefront does:",
-        _curl(url, storefront_key, loaded.worth_a_look[0][0], f"demo-{now:%Y%m%d%H%M%S}"),
+        _curl(url, storefront_key, first, f"demo-{now:%Y%m%d%H%M%S}"),
         "",
         _where(settings),
         "Ctrl-C stops the server.",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rewards.commands.console import open_database, parse_instant, say, table
+from rewards.commands.preview import preview
 from rewards.core.clock import utc_now
 from rewards.core.errors import SetupError
 
@@ -43,12 +44,22 @@ def show(
 def validate(file: FileArgument) -> None:
     """Check a program without publishing it; every error is named with its line."""
     document = _load(file)
+    _say_cautions(file, document)
     say(f"{file} is valid: {document.name}, {len(document.earn)} earn rules, in {document.currency}")
+
+
+app.command()(preview)
 
 
 @app.command()
 def publish(
-    file: FileArgument,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="A program as YAML or JSON.", show_default=False)
+    ] = None,
+    again: Annotated[
+        int | None,
+        typer.Option(metavar="VERSION", help="Publish an old version once more, instead of a file."),
+    ] = None,
     effective_from: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="From when activities are scored by it; now if not given."),
@@ -60,7 +71,11 @@ def publish(
     from rewards.program.versions import load_history
     from rewards.program.versions import publish as append
 
-    document = _load(file)
+    if (file is None) == (again is None):
+        raise typer.BadParameter("give either a file or --again VERSION")
+    document = _load(file) if file is not None else _published(again or 0)
+    if file is not None:
+        _say_cautions(file, document)
     starts_at = None if effective_from is None else parse_instant(effective_from, document.zone)
     now = utc_now()
     with open_database() as database, database.engine.begin() as connection:
@@ -104,6 +119,23 @@ def schema() -> None:
     from rewards.program.loading import json_schema
 
     print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+def _published(version: int) -> "ProgramDocument":
+    from rewards.program.versions import load_history
+
+    with open_database() as database, database.engine.connect() as connection:
+        try:
+            return load_history(connection).by_version(version).document
+        except LookupError as error:
+            raise SetupError(f"{str(error).capitalize()}; `rewards program history` lists them") from None
+
+
+def _say_cautions(file: Path, document: "ProgramDocument") -> None:
+    from rewards.program.loading import cautions_of
+
+    for caution in cautions_of(document, utc_now(), file.read_bytes(), str(file)):
+        say(f"warning: {caution}")
 
 
 def _load(file: Path) -> "ProgramDocument":

@@ -123,6 +123,26 @@ class OccurredInFuture(Refusal):
     code, status, title = "occurred-in-future", 422, "The activity lies in the future"
 
 
+class SurveyNotFound(Refusal):
+    code, status, title = "survey-not-found", 404, "The program has no such survey"
+
+
+class SurveyNotOpen(Refusal):
+    code, title = "survey-not-open", "The survey is not open"
+
+
+class SurveyAnswersInvalid(Refusal):
+    code, status, title = "survey-answers-invalid", 422, "The survey's answers are not valid"
+
+
+class ReferralNotFound(Refusal):
+    code, status, title = "referral-not-found", 404, "No such referral"
+
+
+class ReferralClosed(Refusal):
+    code, title = "referral-closed", "The referral is closed"
+
+
 class BalanceTooLarge(Refusal):
     code, status, title = "balance-too-large", 422, "The balance would grow past what can be kept"
 

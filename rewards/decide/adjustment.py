@@ -8,6 +8,7 @@ from rewards.core.errors import InsufficientPoints
 from rewards.decide.award import balance, credit_lot
 from rewards.decide.commands import Adjust, Settle
 from rewards.decide.draft import Draft
+from rewards.decide.referral import expire_referral
 from rewards.decide.submission import Submission
 from rewards.ledger.state import CustomerState, Decision
 from rewards.program import periods
@@ -62,8 +63,9 @@ def adjust(
 def settle(
     state: CustomerState, submission: Submission, command: Settle, programs: "ProgramHistory", now: datetime
 ) -> Decision:
-    """Book what time alone has brought about: lapsed holds, expired lots, pending points become available."""
+    """Book what time alone has brought about: lapsed holds, expired lots and referrals, pending points available."""
     draft = Draft(state, submission, now, programs.in_force(now).version)
+    expire_referral(draft)
     decision = draft.close()
     decision.outcome = {
         "customer_id": command.customer_id,

@@ -1,7 +1,7 @@
 """Award: credit a customer for an activity, by the rules in force when it occurred."""
 
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
@@ -9,17 +9,16 @@ from rewards.core import ids
 from rewards.core.errors import AlreadyAwarded, CurrencyMismatch, OccurredInFuture
 from rewards.decide.commands import Award, Purchase, Record
 from rewards.decide.draft import Draft
-from rewards.decide.submission import Submission
+from rewards.decide.referral import check_reward, refer
+from rewards.decide.submission import CLOCK_SKEW, Submission
+from rewards.decide.survey import check_survey
 from rewards.ledger.lots import is_expired
-from rewards.ledger.state import Account, CustomerState, Decision, Lot, RecordedActivity
+from rewards.ledger.state import Account, CustomerState, Decision, Grant, Lot, RecordedActivity
 from rewards.program import periods
-from rewards.program.earning import earn
+from rewards.program.earning import Earned, NotApplied, earn
 
 if TYPE_CHECKING:
     from rewards.program.history import ProgramHistory
-
-#: Clocks of a shop and of the engine may differ by this much before an activity counts as future.
-CLOCK_SKEW = timedelta(minutes=5)
 
 
 def award(
@@ -50,39 +49,124 @@ def award(
             currency=activity.currency,
             program_currency=document.currency,
         )
-    grants = [] if isinstance(command, Record) else earn(document, activity)
-    points = sum(grant.points for grant in grants)
+    if activity.type == "survey":
+        check_survey(document, activity, occurred_at)
+    check_reward(state, command)
+    if isinstance(command, Record):
+        earned = Earned([])
+    else:
+        earned = earn(document, activity, state.account, occurred_at, state.counts, state.budgets)
+    grants = earned.grants
     draft = Draft(state, submission, now, version.version)
-    seq = draft.enter("award", points, activity_key, occurred_at=occurred_at)
-    times = periods.times(document.points, document.zone)
-    draft.be_active(occurred_at, times.inactive_at)
-    lot = credit_lot(seq, points, occurred_at, times.available_at(occurred_at), times)
-    if points:
-        draft.add_lot(lot)
+    usual = periods.times(document.points, document.zone)
+    draft.be_active(occurred_at, usual.inactive_at)
+    lots = _enter_lots(draft, earned, usual, activity_key, occurred_at)
+    draft.note_activity(activity.total_minor if isinstance(activity, Purchase) else None, occurred_at)
+    if earned.counts or earned.budgets:
+        draft.count(earned.counts, earned.budgets)
+    referral = refer(draft, state, command, document, occurred_at)
+    points = sum(lot.points for lot in lots)
     body_json = submission.activity_json()
     # Only a later command on the same order in this batch reads the body, and then the lots are at hand.
     body = {} if state.lots is None else from_json(body_json)
-    draft.record(
-        RecordedActivity(activity_key, seq, points, version.version, occurred_at, body, grants), body_json
+    seq = lots[0].lot_seq
+    recorded = RecordedActivity(
+        activity_key, seq, points, version.version, occurred_at, body, grants, list(earned.counts)
     )
+    draft.record(recorded, body_json)
     decision = draft.close()
     account = draft.account
-    expires_at = lot.expiry(account.inactive_at)
+    largest = lots[0] if len(lots) == 1 else max(lots, key=lambda lot: lot.points)
     decision.outcome = {
         "award_id": ids.encode(ids.AWARD, account.customer_id, seq),
         "customer_id": account.customer_id,
         "points": points,
-        "status": _status(lot, account, now),
-        "available_at": lot.available_at,
-        "expires_at": expires_at,
+        **_life(largest, account, now),
         "program_version": version.version,
-        "explanation": [
-            {"rule_id": each.rule_id, "points": each.points, "text": each.text} for each in grants
-        ],
+        "explanation": _explanation(grants),
         "balance": balance(account),
         "tier": None,
     }
+    if referral is not None:
+        decision.outcome["referral"] = referral
+    if len(lots) > 1:
+        decision.outcome["lots"] = [{"points": lot.points} | _life(lot, account, now) for lot in lots]
     return decision
+
+
+def why_not(
+    state: CustomerState, command: Award, programs: "ProgramHistory", now: datetime
+) -> list[NotApplied]:
+    """Return the rules for this kind of activity that would give it nothing, each with the reason.
+
+    Raises:
+        OccurredInFuture: the activity lies ahead by more than the clock skew.
+    """
+    occurred_at = past_instant(command.occurred_at, now)
+    not_applied: list[NotApplied] = []
+    earn(
+        programs.in_force(occurred_at).document,
+        command.activity,
+        state.account,
+        occurred_at,
+        state.counts,
+        state.budgets,
+        not_applied=not_applied,
+    )
+    return not_applied
+
+
+def _enter_lots(
+    draft: Draft, earned: Earned, usual: periods.Times, activity_key: str, occurred_at: datetime
+) -> list[Lot]:
+    """Book the award, an entry and a lot for each life that its points have; a single empty one where it has none."""
+    grants = earned.grants
+    if not any(earned.times):
+        return [_enter_lot(draft, sum(grant.points for grant in grants), usual, activity_key, occurred_at)]
+    lives: dict[tuple[datetime, datetime | None, bool], list[int]] = {}
+    times_of = [own or usual for own in earned.times]
+    for index, (grant, times) in enumerate(zip(grants, times_of, strict=True)):
+        if grant.points:
+            expires_at = None if times.expires_at is None else times.expires_at(occurred_at)
+            life = (times.available_at(occurred_at), expires_at, times.inactive_at is not None)
+            lives.setdefault(life, []).append(index)
+    lots = []
+    for indexes in lives.values():
+        points = sum(grants[index].points for index in indexes)
+        lot = _enter_lot(draft, points, times_of[indexes[0]], activity_key, occurred_at)
+        for index in indexes:
+            grants[index].lot_seq = lot.lot_seq
+        lots.append(lot)
+    return lots or [_enter_lot(draft, 0, usual, activity_key, occurred_at)]
+
+
+def _enter_lot(
+    draft: Draft, points: int, times: periods.Times, activity_key: str, occurred_at: datetime
+) -> Lot:
+    seq = draft.enter("award", points, activity_key, occurred_at=occurred_at)
+    lot = credit_lot(seq, points, occurred_at, times.available_at(occurred_at), times)
+    if points:
+        draft.add_lot(lot)
+    return lot
+
+
+def _life(lot: Lot, account: Account, now: datetime) -> dict[str, Any]:
+    return {
+        "status": _status(lot, account, now),
+        "available_at": lot.available_at,
+        "expires_at": lot.expiry(account.inactive_at),
+    }
+
+
+def _explanation(grants: list[Grant]) -> list[dict[str, Any]]:
+    """Return what each rule gave, as data and as a sentence, with what its caps and budget cut."""
+    explanation = []
+    for each in grants:
+        line: dict[str, Any] = {"rule_id": each.rule_id, "points": each.points, "text": each.text}
+        if each.cuts:
+            line["cuts"] = each.cuts
+        explanation.append(line)
+    return explanation
 
 
 def past_instant(occurred_at: datetime | None, now: datetime) -> datetime:

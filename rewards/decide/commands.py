@@ -27,6 +27,8 @@ from rewards.program.durations import parse_duration
 
 LARGEST = 2**53
 LONGEST_ID = 128
+LONGEST_ANSWER = 4_000
+MOST_CHOSEN = 100
 EARLIEST_YEAR = 1970
 LONGEST_HOLD = timedelta(days=367)
 
@@ -101,8 +103,29 @@ def _scalar_schema(longest: int) -> dict[str, Any]:
     return {"anyOf": [text, number, {"type": "boolean"}, {"type": "null"}]}
 
 
+def _check_answer(value: Any) -> Any:
+    """Check an answer: a free value or, where several things can be chosen, a list of texts."""
+    if not isinstance(value, list):
+        return _check_scalar(LONGEST_ANSWER)(value)
+    if len(value) > MOST_CHOSEN:
+        raise ValueError(f"must be a list of at most {MOST_CHOSEN} texts")
+    if not all(isinstance(chosen, str) and len(chosen) <= 64 and "\0" not in chosen for chosen in value):
+        raise ValueError("must be a list of texts of at most 64 characters each, without NUL")
+    return value
+
+
+def _answer_schema() -> dict[str, Any]:
+    scalar = _scalar_schema(LONGEST_ANSWER)
+    chosen = {"type": "array", "items": {"type": "string", "maxLength": 64}, "maxItems": MOST_CHOSEN}
+    return {"anyOf": [*scalar["anyOf"], chosen]}
+
+
 AttributeValue = Annotated[Any, PlainValidator(_check_scalar(255)), WithJsonSchema(_scalar_schema(255))]
-AnswerValue = Annotated[Any, PlainValidator(_check_scalar(4_000)), WithJsonSchema(_scalar_schema(4_000))]
+AnswerValue = Annotated[Any, PlainValidator(_check_answer), WithJsonSchema(_answer_schema())]
+Tags = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=64, pattern=_ID_PATTERN)]],
+    Field(max_length=100, fail_fast=True),
+]
 Attributes = Annotated[
     dict[Annotated[str, Field(max_length=64, pattern=_TEXT_PATTERN)], AttributeValue], Field(max_length=50)
 ]
@@ -110,6 +133,18 @@ Attributes = Annotated[
 
 class _Model(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class Fingerprints(_Model):
+    """Hashes by which a shop recognises the same address, means of payment or device; opaque to the engine."""
+
+    address: ShopId | None = None
+    payment: ShopId | None = None
+    device: ShopId | None = None
+
+    def given(self) -> dict[str, str]:
+        """Return those that there are, by kind."""
+        return self.model_dump(exclude_none=True)
 
 
 class Item(_Model):
@@ -135,13 +170,19 @@ class Purchase(_Model):
     discount_minor: AmountMinor = 0
     tax_minor: AmountMinor = 0
     shipping_minor: AmountMinor = 0
+    points_minor: AmountMinor = 0
+    """The part of the total that was paid with points."""
     items: Annotated[list[Item], Field(max_length=1_000, fail_fast=True)] = Field(default_factory=list)
     referral_code: ShortText | None = None
+    """The code of who brought the customer; the first one of a new customer counts."""
+    fingerprints: Fingerprints | None = None
     channel: ShortText | None = None
     attributes: Attributes = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "Purchase":
+        if self.points_minor > self.total_minor:
+            raise ValueError("points_minor is a part of total_minor and cannot exceed it")
         if self.tax_minor + self.shipping_minor > self.total_minor:
             raise ValueError("tax_minor and shipping_minor are parts of total_minor and cannot exceed it")
         if self.items and len({item.line_id for item in self.items}) != len(self.items):
@@ -179,6 +220,17 @@ class Referral(_Model):
         return f"referral:{self.referred_customer_id}"
 
 
+class Referred(_Model):
+    """A customer who was brought by another one."""
+
+    type: Literal["referred"]
+    attributes: Attributes = Field(default_factory=dict)
+
+    def key(self, idempotency_key: str) -> str:  # noqa: ARG002 - one signature for every activity
+        """Return the activity's unique name for its customer."""
+        return "referred"
+
+
 class Review(_Model):
     """A review of something that the shop sells."""
 
@@ -196,11 +248,39 @@ class Signup(_Model):
 
     type: Literal["signup"]
     referral_code: ShortText | None = None
+    """The code of who brought the customer; the first one of a new customer counts."""
+    fingerprints: Fingerprints | None = None
     attributes: Attributes = Field(default_factory=dict)
 
     def key(self, idempotency_key: str) -> str:  # noqa: ARG002 - one signature for every activity
         """Return the activity's unique name for its customer."""
         return "signup"
+
+
+class _Yearly(_Model):
+    year: Annotated[int, Field(ge=1970, le=9999)]
+    """Of which year; each counts once."""
+    attributes: Attributes = Field(default_factory=dict)
+
+
+class Birthday(_Yearly):
+    """A customer's birthday."""
+
+    type: Literal["birthday"]
+
+    def key(self, idempotency_key: str) -> str:  # noqa: ARG002 - one signature for every activity
+        """Return the activity's unique name for its customer."""
+        return f"birthday:{self.year}"
+
+
+class Anniversary(_Yearly):
+    """Another year since a customer joined."""
+
+    type: Literal["anniversary"]
+
+    def key(self, idempotency_key: str) -> str:  # noqa: ARG002 - one signature for every activity
+        """Return the activity's unique name for its customer."""
+        return f"anniversary:{self.year}"
 
 
 class Custom(_Model):
@@ -216,7 +296,10 @@ class Custom(_Model):
         return f"custom:{len(self.name)}:{self.name}:{idempotency_key}"
 
 
-Activity = Annotated[Purchase | Survey | Referral | Review | Signup | Custom, Field(discriminator="type")]
+Activity = Annotated[
+    Purchase | Survey | Referral | Referred | Review | Signup | Birthday | Anniversary | Custom,
+    Field(discriminator="type"),
+]
 
 
 class Award(_Model):
@@ -230,6 +313,10 @@ class Award(_Model):
 
 class Record(Award):
     """Keep an activity as a fact that earns nothing, such as history from before the program."""
+
+
+class Reward(Award):
+    """Credit one of the two customers of a referral; what the engine sends once an order has qualified."""
 
 
 class Redeem(_Model):
@@ -335,13 +422,61 @@ class Return(_Model):
     amount_minor: Annotated[int, Field(ge=1, le=LARGEST)]
 
 
+class Tag(_Model):
+    """Give a customer these tags, instead of those it has; conditions of rules ask for them."""
+
+    customer_id: ShopId
+    tags: Tags
+
+
 class Settle(_Model):
     """Book what time alone has brought about for a customer; what the jobs submit."""
 
     customer_id: ShopId
 
 
-Command = Award | Record | Redeem | Capture | Void | ReverseRedemption | Reverse | Adjust | Return | Settle
+class Retract(_Model):
+    """Take back all that an activity was given; what the engine sends for a referral that came to nothing."""
+
+    customer_id: ShopId
+    activity_key: Annotated[str, Field(min_length=1, max_length=512)]
+    occurred_at: Instant | None = None
+
+
+class JudgeReferral(_Model):
+    """Decide, as an admin, whether the referral of a customer counts."""
+
+    customer_id: ShopId
+    """The customer who was referred."""
+    approve: bool
+    note: Annotated[str, Field(min_length=1, max_length=500, pattern=_TEXT_PATTERN)]
+
+
+class FollowUp(_Model):
+    """Note that what a referral had to bring about next was sent; what the engine submits."""
+
+    customer_id: ShopId
+    """The customer who was referred."""
+    done: Literal["reward", "referrer", "retract"]
+
+
+Command = (
+    Award
+    | Record
+    | Reward
+    | Redeem
+    | Capture
+    | Void
+    | ReverseRedemption
+    | Reverse
+    | Adjust
+    | Return
+    | Tag
+    | Settle
+    | Retract
+    | JudgeReferral
+    | FollowUp
+)
 
 #: The name under which each command is stored, and hashed with its input.
 KINDS: dict[type[Any], str] = {
@@ -354,5 +489,10 @@ KINDS: dict[type[Any], str] = {
     Reverse: "reverse",
     Adjust: "adjust",
     Return: "return",
+    Tag: "tag",
     Settle: "settle",
+    Reward: "reward",
+    Retract: "retract",
+    JudgeReferral: "judge-referral",
+    FollowUp: "follow-up",
 }

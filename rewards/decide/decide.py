@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 from rewards.core.errors import Refusal
 from rewards.decide import commands
 from rewards.decide.adjustment import adjust, settle
-from rewards.decide.award import CLOCK_SKEW, award
+from rewards.decide.award import award
 from rewards.decide.redemption import capture, redeem, reverse_redemption, void
+from rewards.decide.referral import follow_up, judge
+from rewards.decide.retraction import retract
 from rewards.decide.reversal import return_unmatched, reverse
-from rewards.decide.submission import Submission
+from rewards.decide.submission import CLOCK_SKEW, Submission
+from rewards.decide.tagging import tag
 from rewards.ledger.state import CustomerState, Decision
 
 if TYPE_CHECKING:
@@ -26,7 +29,12 @@ _DECISIONS: dict[type[Any], Callable[..., Decision]] = {
     commands.Reverse: reverse,
     commands.Return: return_unmatched,
     commands.Adjust: adjust,
+    commands.Tag: tag,
     commands.Settle: settle,
+    commands.Reward: award,
+    commands.Retract: retract,
+    commands.JudgeReferral: judge,
+    commands.FollowUp: follow_up,
 }
 
 

@@ -5,7 +5,7 @@ it: every entry extends the digest chain, every point that leaves or refills a l
 what is due by time is booked first, and a debt is paid by whatever credit comes next.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from rewards.core.errors import BalanceTooLarge
@@ -13,15 +13,20 @@ from rewards.decide.commands import LARGEST
 from rewards.decide.submission import Submission
 from rewards.ledger.digest import canonical_form, chain
 from rewards.ledger.lots import is_expired, next_change, spending_order
+from rewards.ledger.referral_state import Referral
 from rewards.ledger.state import (
     Consumption,
+    Count,
+    CountKey,
     CustomerState,
     Decision,
     Entry,
     Lot,
     RecordedActivity,
     Redemption,
+    Retraction,
     Reversal,
+    add_count,
 )
 
 #: The lot number that stands for the deficit in consumptions.
@@ -50,6 +55,9 @@ class Draft:
         self._rows: dict[tuple[int, int, int], int] = {}
         #: Lots created on an account whose other lots were not loaded.
         self._fresh: list[Lot] = []
+        #: How the customer was brought, as it is by now.
+        self.referral = state.referral
+        self._retracted = state.retracted
         self._activities = dict(state.activities)
         self._reversals = list(state.reversals)
         self._lots: dict[int, Lot] | None = None
@@ -249,6 +257,16 @@ class Draft:
         self._reversals.append(reversal)
         self.decision.new_reversals.append(reversal)
 
+    def retract(self, retraction: Retraction) -> None:
+        """Record that all that an activity was given was taken back."""
+        self._retracted |= {retraction.activity_key}
+        self.decision.new_retraction = retraction
+
+    def refer(self, referral: Referral) -> None:
+        """Let the customer's referral be as given."""
+        self.account.referred = True
+        self.referral = self.decision.referral = referral
+
     def _lot_of(self, lot_seq: int) -> Lot:
         lot = self.lot(lot_seq)
         if lot is None:
@@ -377,6 +395,24 @@ class Draft:
             if lot.expires_on_inactivity:
                 self._own(lot).die(died_at)
 
+    def note_activity(self, total_minor: int | None, occurred_at: datetime) -> None:
+        """Keep what conditions ask about the customer; ``total_minor`` is that of a purchase, else None."""
+        account = self.account
+        if account.joined_at is None or occurred_at < account.joined_at:
+            account.joined_at = occurred_at
+        if total_minor is not None:
+            account.purchases += 1
+            account.spent_minor += total_minor
+            if account.last_purchase_at is None or occurred_at > account.last_purchase_at:
+                account.last_purchase_at = occurred_at
+
+    def count(self, counts: Mapping[CountKey, Count], budgets: Mapping[str, Count]) -> None:
+        """Add to what limits have counted and budgets have given."""
+        for key, count in counts.items():
+            add_count(self.decision.counts, key, count)
+        for rule_id, count in budgets.items():
+            add_count(self.decision.budgets, rule_id, count)
+
     def close(self) -> Decision:
         """Book what the command itself made due, pay debts, bring the account's cache up, and return the decision."""
         account = self.account
@@ -400,8 +436,21 @@ class Draft:
             self._redemptions,
             self._reversals,
             self._consumed,
+            self._counts(),
+            self._state.budgets,
+            self.referral,
+            self._state.referring,
+            self._retracted,
         )
         return self.decision
+
+    def _counts(self) -> dict[CountKey, Count]:
+        if not self.decision.counts:
+            return self._state.counts
+        counts = dict(self._state.counts)
+        for key, count in self.decision.counts.items():
+            add_count(counts, key, count)
+        return counts
 
     def _refilled(self) -> bool:
         return any(row.points < 0 and row.lot_seq != DEFICIT for row in self.decision.consumptions)

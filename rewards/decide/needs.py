@@ -1,22 +1,36 @@
 """Which rows a batch of commands needs, and whose they are. Pure."""
 
 from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from rewards.core import ids
 from rewards.core.errors import CustomerNotFound, RedemptionNotFound, Refusal
+from rewards.core.referral_codes import read_code
 from rewards.decide.commands import (
     Adjust,
     Award,
     Capture,
+    FollowUp,
+    JudgeReferral,
+    Record,
     Redeem,
+    Retract,
     Return,
     Reverse,
     ReverseRedemption,
+    Reward,
     Settle,
+    Tag,
     Void,
 )
-from rewards.decide.submission import Submission
+from rewards.decide.referral import no_referral
+from rewards.decide.submission import CLOCK_SKEW, Submission
 from rewards.ledger.needs import Needs
+from rewards.program.earning import limits_of
+
+if TYPE_CHECKING:
+    from rewards.program.history import ProgramHistory
 
 
 def customer_of(submission: Submission) -> str:
@@ -36,6 +50,8 @@ def customer_of(submission: Submission) -> str:
 
 def unknown_customer(submission: Submission, customer_id: str) -> Refusal:
     """Return the refusal of a command on a customer who is not there."""
+    if isinstance(submission.command, JudgeReferral | FollowUp):
+        return no_referral(customer_id)
     if isinstance(submission.command, Capture | Void | ReverseRedemption):
         return _no_redemption()
     return CustomerNotFound(f"There is no customer {customer_id!r}; award something first.")
@@ -51,8 +67,10 @@ def creates_customer(submission: Submission) -> bool:
     return isinstance(command, Award) or (isinstance(command, Adjust) and command.points > 0)
 
 
-def needs_of(submissions: Iterable[tuple[str, Submission]]) -> Needs:
-    """Return what a batch needs, given each submission with its customer."""
+def needs_of(
+    submissions: Iterable[tuple[str, Submission]], programs: "ProgramHistory", now: datetime
+) -> Needs:
+    """Return what a batch needs at ``now``, given each submission with its customer."""
     needs = Needs()
     for customer_id, submission in submissions:
         needs.customers.add(customer_id)
@@ -60,6 +78,8 @@ def needs_of(submissions: Iterable[tuple[str, Submission]]) -> Needs:
         command = submission.command
         if isinstance(command, Award):
             needs.claims.append((customer_id, key, command.activity.key(key or "")))
+            _add_limits(needs, customer_id, command, programs, now)
+            _add_referral(needs, customer_id, command, programs, now)
             continue
         if key is not None:
             needs.claims.append((customer_id, key, None))
@@ -74,8 +94,60 @@ def needs_of(submissions: Iterable[tuple[str, Submission]]) -> Needs:
             case Reverse(order_id=order_id):
                 needs.activities.add((customer_id, f"purchase:{order_id}"))
                 needs.orders.add((customer_id, order_id))
+                needs.referrals.add(customer_id)
+                needs.budgets.update(programs.budgets)
             case Return():
                 needs.all_orders.add(customer_id)
-            case Redeem() | Adjust() | Settle():
+                needs.referrals.add(customer_id)
+                needs.budgets.update(programs.budgets)
+            case Retract(activity_key=activity_key):
+                needs.budgets.update(programs.budgets)
+                needs.activities.add((customer_id, activity_key))
+                needs.retractions.add((customer_id, activity_key))
+            case Settle() | JudgeReferral() | FollowUp():
+                needs.referrals.add(customer_id)
+            case Redeem() | Adjust() | Tag():
                 pass
     return needs
+
+
+def _add_referral(
+    needs: Needs, customer_id: str, command: Award, programs: "ProgramHistory", now: datetime
+) -> None:
+    """Add the customer's referral, where the activity may concern it, and what a code needs to be looked at."""
+    if isinstance(command, Reward):
+        needs.referrals.add(customer_id)
+        return
+    moments = _moments(command, now)
+    if isinstance(command, Record) or not any(programs.in_force(at).document.referrals for at in moments):
+        return
+    needs.referrals.add(customer_id)
+    code = getattr(command.activity, "referral_code", None)
+    if code is not None:
+        fingerprints = getattr(command.activity, "fingerprints", None)
+        given = () if fingerprints is None else tuple(fingerprints.given().items())
+        needs.codes.append((customer_id, read_code(code), given))
+
+
+def _moments(command: Award, now: datetime) -> tuple[datetime, ...]:
+    """Return when an award may count as having occurred.
+
+    It may be decided at a moment a little later than now, and then on another day or under another version; one that
+    lies a little ahead counts as of then.
+    """
+    occurred_at = command.occurred_at
+    return (occurred_at,) if occurred_at is not None and occurred_at <= now else (now, now + CLOCK_SKEW)
+
+
+def _add_limits(
+    needs: Needs, customer_id: str, command: Award, programs: "ProgramHistory", now: datetime
+) -> None:
+    """Add what the limits of the rules that may apply have counted."""
+    type_ = command.activity.type
+    for at in _moments(command, now):
+        document = programs.in_force(at).document
+        limits = limits_of(document, type_)
+        if limits is None:
+            continue
+        needs.counts.update((customer_id, name, period) for name, period in limits.counts_at(at))
+        needs.budgets.update(limits.budgets)

@@ -5,25 +5,36 @@ grant over all refunds together by the policy of the version that awarded it. So
 takes back no more than was given, and a fully refunded order leaves nothing of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from rewards.core import ids
 from rewards.core.errors import AlreadyReversed, LineNotFound, OrderNotFound, RefundExceedsOrder
 from rewards.core.money import format_minor
 from rewards.decide.award import balance, past_instant
+from rewards.decide.clawback import claw_back, free_limits
 from rewards.decide.commands import RefundedLine, Return, Reverse
 from rewards.decide.draft import Draft
 from rewards.decide.redemption import reinstate
+from rewards.decide.referral import undo_referral
 from rewards.decide.submission import Submission
-from rewards.ledger.state import CustomerState, Decision, Grant, RecordedActivity, Redemption, Reversal
-from rewards.program.earning import divide
+from rewards.ledger.state import (
+    CustomerState,
+    Decision,
+    Grant,
+    RecordedActivity,
+    Redemption,
+    Reversal,
+)
+from rewards.program.giving import divide
 
 if TYPE_CHECKING:
-    from rewards.program.document import ProgramDocument, Rounding
+    from rewards.program.document import ProgramDocument
     from rewards.program.history import ProgramHistory
+    from rewards.program.sections import Rounding
 
 
 @dataclass(slots=True)
@@ -41,6 +52,36 @@ class _Refund:
         if self.is_full or self.refunded_after >= self.total_minor:
             return points
         return divide(points * self.refunded_after, self.total_minor, rounding)
+
+    def share_of_grant(
+        self, grant: Grant, activity: RecordedActivity, earlier: Sequence[Reversal], rounding: "Rounding"
+    ) -> int:
+        """Return the part of a grant's points that belongs to all that is refunded so far.
+
+        Points that were given for some of the lines come back with those lines, in proportion to what was refunded
+        of each, and with what was refunded without naming lines, in proportion to the order.
+        """
+        if grant.lines is None or self.is_full:
+            return self.share(grant.points, rounding)
+        gone = self._gone_by_line(grant.lines, activity, earlier)
+        unnamed = sum(each.amount_minor for each in earlier if not each.lines)
+        unnamed += 0 if self.lines else self.amount_minor
+        if unnamed and self.total_minor:
+            gone += Fraction(unnamed, self.total_minor)
+        gone = min(gone, Fraction(1))
+        return divide(grant.points * gone.numerator, gone.denominator, rounding)
+
+    def _gone_by_line(
+        self, weights: Mapping[str, int], activity: RecordedActivity, earlier: Sequence[Reversal]
+    ) -> Fraction:
+        amounts = {line["line_id"]: line["amount_minor"] for line in activity.body.get("items", ())}
+        whole = sum(weights.values())
+        gone = Fraction(0)
+        for refunded in (*(each.lines for each in earlier), self.lines):
+            for line_id, amount in refunded.items():
+                if amounts.get(line_id) and whole:
+                    gone += Fraction(weights.get(line_id, 0) * amount, whole * amounts[line_id])
+        return gone
 
 
 def reverse(
@@ -297,7 +338,17 @@ def _book(
         draft.pay_debt()
     by_grant = [] if activity is None else _due_by_grant(activity, earlier, refund, version.document)
     due = sum(by_grant)
-    seq, written_off = _claw_back(draft, activity, due, cause, occurred_at, version.version, version.document)
+    if activity is not None:
+        times = -1 if refund.is_full else 0
+        free_limits(draft, activity, by_grant, times, version.document)
+        draft.account.spent_minor -= refund.amount_minor
+        draft.account.purchases += times
+        undo_referral(
+            draft, activity, refund.total_minor - refund.refunded_after, version.document, at=occurred_at
+        )
+    seq, written_off = claw_back(
+        draft, activity, by_grant, cause, occurred_at, version.version, version.document
+    )
     draft.reverse(
         Reversal(
             order_id=command.order_id,
@@ -340,48 +391,9 @@ def _due_by_grant(
     for index, grant in enumerate(activity.grants):
         # A refund that came before the award took nothing of it.
         taken = sum(each.by_grant[index] for each in earlier if each.by_grant)
-        due.append(max(refund.share(grant.points, document.refunds.rounding) - taken, 0))
+        share = refund.share_of_grant(grant, activity, earlier, document.refunds.rounding)
+        due.append(max(share - taken, 0))
     return due
-
-
-def _claw_back(
-    draft: Draft,
-    activity: RecordedActivity | None,
-    due: int,
-    cause: str,
-    at: datetime,
-    version: int,
-    document: "ProgramDocument",
-) -> tuple[int, int]:
-    """Take ``due`` points back; return the clawback's seq and the points that were written off.
-
-    First from the award's own lot; then its points that have expired, whose expiry is undone because they are
-    gone already; what was spent comes from the customer's other points, and then, by the program's policy, is
-    owed or written off.
-    """
-    own = None if activity is None else draft.lot(activity.award_seq)
-    from_own = min(due, own.remaining) if own else 0
-    from_expired = min(due - from_own, own.expired) if own else 0
-    if own and from_expired:
-        # An expiry cannot be undone before it came, even where the refund occurred before it.
-        undone_at = max(at, own.expires_at or at)
-        seq = draft.enter(
-            "unexpire", from_expired, f"lot:{own.lot_seq}", occurred_at=undone_at, program_version=version
-        )
-        draft.move(own, -from_expired, seq, seq)
-        own.expired -= from_expired
-    rest = due - from_own - from_expired
-    others = [lot for lot in draft.open_lots() if lot is not own]
-    owed = max(rest - sum(lot.remaining for lot in others), 0)
-    written_off = owed if document.points.negative_balance == "clamp" else 0
-    if own:
-        own.written_off += written_off
-    seq = draft.enter("clawback", written_off - due, cause, occurred_at=at, program_version=version)
-    if own:
-        draft.take(from_own + from_expired, [own], seq)
-    draft.take(rest, others, seq)
-    draft.owe(owed - written_off, seq)
-    return seq, written_off
 
 
 def _explanation(

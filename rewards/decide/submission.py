@@ -1,11 +1,15 @@
 """A command on its way to the ledger, with who sent it and under which key."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from hashlib import sha256
 
 from pydantic_core import to_json
 
 from rewards.decide.commands import KINDS, Award, Command
+
+#: Clocks of a shop and of the engine may differ by this much before an activity counts as future.
+CLOCK_SKEW = timedelta(minutes=5)
 
 
 @dataclass(slots=True)

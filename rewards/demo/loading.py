@@ -23,13 +23,16 @@ from rewards.demo.shop import Answered, Ordered, Reviewed, SentBack, SignedUp, W
 from rewards.engine import Answer, Engine
 from rewards.jobs import run_job
 from rewards.ledger.statements import read_balance
-from rewards.program.document import EarnRule, PerAmount, ProgramDocument
+from rewards.program.document import ProgramDocument
 from rewards.program.loading import load_file
+from rewards.program.rules import EarnRule, PerAmount
 from rewards.program.versions import load_history, publish
 
 ACTOR = "demo"
 #: So many days are sent at once, decided with the time of the last one's evening.
 SPELL_DAYS = 2
+#: A survey of the program that nobody has answered yet.
+SURVEY = "three-questions"
 PROGRAM = Path(__file__).parent / "program.yaml"
 #: Under this name ``job_runs`` keeps whether the shop was loaded to its end.
 _LOADED = "demo"

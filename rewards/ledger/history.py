@@ -9,11 +9,13 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row, and_, func, select
 
 from rewards.core.wording import money, points
-from rewards.ledger.tables import AccountRow, EntryRow, LotRow, RedemptionRow, ReversalRow
+from rewards.ledger.provenance import explanation_of
+from rewards.ledger.tables import AccountRow, ActivityRow, EntryRow, LotRow, RedemptionRow, ReversalRow
 
 if TYPE_CHECKING:
     from rewards.program.history import ProgramHistory
 
+_activities = ActivityRow.__table__  # type: ignore[attr-defined]
 _accounts = AccountRow.__table__  # type: ignore[attr-defined]
 _entries = EntryRow.__table__  # type: ignore[attr-defined]
 _lots = LotRow.__table__  # type: ignore[attr-defined]
@@ -39,6 +41,7 @@ class HistoryLine:
         remaining: how much of what it credited is neither spent, held nor expired by now.
         available_at: when what it credited can be spent; None where it credited nothing.
         expires_at: when what it credited expires; None where it does not, or credited nothing.
+        explanation: how an award's points were worked out, a sentence for each rule that gave some or was cut.
     """
 
     seq: int
@@ -52,6 +55,7 @@ class HistoryLine:
     remaining: int
     available_at: datetime | None
     expires_at: datetime | None
+    explanation: Sequence[str] = ()
 
 
 def history_view(
@@ -66,10 +70,21 @@ def history_view(
             _lots.c.expires_at,
             _lots.c.expires_on_inactivity,
             _accounts.c.inactive_at,
+            _activities.c.grants,
+            _activities.c.award_seq,
         )
         .select_from(
-            _entries.join(_accounts, _accounts.c.customer_id == _entries.c.customer_id).outerjoin(
+            _entries.join(_accounts, _accounts.c.customer_id == _entries.c.customer_id)
+            .outerjoin(
                 _lots, and_(_lots.c.customer_id == _entries.c.customer_id, _lots.c.lot_seq == _entries.c.seq)
+            )
+            .outerjoin(
+                _activities,
+                and_(
+                    _entries.c.kind == "award",
+                    _activities.c.customer_id == _entries.c.customer_id,
+                    _activities.c.activity_key == _entries.c.cause,
+                ),
             )
         )
         .where(_entries.c.customer_id == customer_id)
@@ -97,7 +112,21 @@ def _line(row: _Row, causes: "_Causes", history: "ProgramHistory") -> HistoryLin
         remaining=row.remaining or 0,
         available_at=row.available_at,
         expires_at=row.inactive_at if row.expires_on_inactivity else row.expires_at,
+        explanation=_explanation(row),
     )
+
+
+def _explanation(row: _Row) -> list[str]:
+    if row.grants is None:
+        return []
+    given = [
+        each
+        for each in explanation_of(row.grants, row.award_seq, row.seq)
+        if each["points"] or "cuts" in each
+    ]
+    if len(given) == 1:
+        return [given[0]["text"]]
+    return [f"{each['points']}: {each['text']}" for each in given]
 
 
 class _Causes:
@@ -139,20 +168,24 @@ def _award(row: _Row, causes: _Causes) -> str:
     return f"Earned {earned} for {_activity(row.cause)}"
 
 
+#: Who was referred, or by whom, is not told: the page shows nobody but its owner.
+_WITHOUT_NAME = {
+    "survey": "answering a survey",
+    "referral": "bringing a friend",
+    "referred": "being brought by a friend",
+    "signup": "joining",
+}
+
+
 def _activity(activity_key: str) -> str:
     kind, _, name = activity_key.partition(":")
     match kind:
         case "purchase":
             return f"order {name}"
-        case "survey":
-            return "answering a survey"
-        case "referral":
-            # Who was referred is not told: the page shows nobody but its owner.
-            return "bringing a friend"
+        case "survey" | "referral" | "referred" | "signup":
+            return _WITHOUT_NAME[kind]
         case "review":
             return f"reviewing {name}"
-        case "signup":
-            return "joining"
         case _:
             # custom:LENGTH:NAME:KEY
             length, _, rest = name.partition(":")
@@ -160,6 +193,9 @@ def _activity(activity_key: str) -> str:
 
 
 def _clawback(row: _Row, causes: _Causes) -> str:
+    if row.cause.startswith("retract:"):
+        taken = f"{points(-row.points)} taken back" if row.points else "no points taken back"
+        return f"No longer counts, {_activity(row.cause.removeprefix('retract:'))}: {taken}"
     refund = _refund(row, causes)
     if row.points == 0:
         return f"{refund}: no points taken back"

@@ -12,8 +12,10 @@ from sqlalchemy import Connection, Row, TextClause, text
 
 from rewards.core.wire import BigintArray, TextArray
 from rewards.ledger.needs import Needs
+from rewards.ledger.referrals import load_referrals
 from rewards.ledger.state import (
     Account,
+    Count,
     CustomerState,
     Grant,
     Lot,
@@ -25,7 +27,7 @@ from rewards.ledger.state import (
 
 _ACCOUNTS = """
 SELECT customer_id, seq, balance, available, pending, held, deficit, digest, as_of, next_change_at,
-       last_activity_at, inactive_at
+       last_activity_at, inactive_at, purchases, spent_minor, last_purchase_at, joined_at, tags, referred
 FROM accounts WHERE customer_id = ANY(:customers) ORDER BY customer_id"""
 _READ_ACCOUNTS = text(_ACCOUNTS)
 _LOCK_ACCOUNTS = text(_ACCOUNTS + " FOR NO KEY UPDATE")
@@ -39,11 +41,13 @@ LEFT JOIN activities AS a ON a.customer_id = k.customer_id AND a.activity_key = 
 WHERE c.customer_id IS NOT NULL OR a.customer_id IS NOT NULL""")
 
 _ACTIVITIES = text("""
-SELECT a.customer_id, a.activity_key, a.award_seq, a.points, a.program_version, a.occurred_at, a.body, a.grants
+SELECT a.customer_id, a.activity_key, a.award_seq, a.points, a.program_version, a.occurred_at, a.body, a.grants,
+       a.counted
 FROM unnest(:customers, :names) AS k (customer_id, name)
 JOIN activities AS a ON a.customer_id = k.customer_id AND a.activity_key = k.name
 UNION ALL
-SELECT a.customer_id, a.activity_key, a.award_seq, a.points, a.program_version, a.occurred_at, a.body, a.grants
+SELECT a.customer_id, a.activity_key, a.award_seq, a.points, a.program_version, a.occurred_at, a.body, a.grants,
+       a.counted
 FROM activities AS a
 WHERE a.customer_id = ANY(:all_orders) AND a.activity_key >= 'purchase:' AND a.activity_key < 'purchase;'
 """)
@@ -97,6 +101,19 @@ JOIN lots AS l ON l.customer_id = k.customer_id AND l.lot_seq = k.number
 ORDER BY 1, 2""")  # noqa: S608 - the only thing put in is the constant above
 
 
+_COUNTS = text("""
+SELECT c.customer_id, c.name, c.period, c.points, c.times
+FROM unnest(:customers, :names, :periods) AS k (customer_id, name, period)
+JOIN counts AS c ON c.customer_id = k.customer_id AND c.name = k.name AND c.period = k.period""")
+
+# A budget's row is there before it is locked: a lock on nothing would let two batches spend the same points.
+_MAKE_BUDGETS = text("""
+INSERT INTO budgets (rule_id) SELECT rule_id FROM unnest(:rules) AS k (rule_id) ORDER BY rule_id
+ON CONFLICT DO NOTHING""")
+_BUDGETS = "SELECT rule_id, points, times FROM budgets WHERE rule_id = ANY(:rules) ORDER BY rule_id"
+_READ_BUDGETS, _LOCK_BUDGETS = text(_BUDGETS), text(_BUDGETS + " FOR NO KEY UPDATE")
+
+
 def load(conn: Connection, needs: Needs, now: datetime, *, lock: bool) -> dict[str, CustomerState]:
     """Return the state of each customer in ``needs``; one who is not there yet gets a new account's.
 
@@ -120,7 +137,35 @@ def load(conn: Connection, needs: Needs, now: datetime, *, lock: bool) -> dict[s
         _load_orders(conn, needs, states)
     if with_lots:
         _load_lots(conn, needs, with_lots, states)
+    if needs.counts:
+        _load_counts(conn, needs, states)
+    if needs.budgets:
+        _load_budgets(conn, needs, states, lock=lock)
+    if needs.referrals or needs.codes or needs.retractions:
+        load_referrals(conn, needs, states)
     return states
+
+
+def _load_counts(conn: Connection, needs: Needs, states: dict[str, CustomerState]) -> None:
+    counts = list(needs.counts)
+    parameters = {
+        "customers": TextArray([each[0] for each in counts]),
+        "names": TextArray([each[1] for each in counts]),
+        "periods": TextArray([each[2] for each in counts]),
+    }
+    for customer_id, name, period, points, times in conn.execute(_COUNTS, parameters):
+        states[customer_id].counts[name, period] = Count(points, times)
+
+
+def _load_budgets(conn: Connection, needs: Needs, states: dict[str, CustomerState], *, lock: bool) -> None:
+    """Bring the budgets that the batch may spend from, as one dictionary that all its states share."""
+    rules = {"rules": TextArray(sorted(needs.budgets))}
+    if lock:
+        conn.execute(_MAKE_BUDGETS, rules)
+    rows = conn.execute(_LOCK_BUDGETS if lock else _READ_BUDGETS, rules)
+    budgets = {rule_id: Count(points, times) for rule_id, points, times in rows}
+    for state in states.values():
+        state.budgets = budgets
 
 
 def _is_stale(account: Account, now: datetime) -> bool:
@@ -172,6 +217,7 @@ def _load_orders(conn: Connection, needs: Needs, states: dict[str, CustomerState
             row.occurred_at,
             row.body,
             [Grant(**grant) for grant in row.grants],
+            [(name, period) for name, period in row.counted or ()],
         )
     if needs.orders or needs.all_orders:
         for customer_id, *columns in conn.execute(_REVERSALS, _pairs(needs.orders) | all_orders):
@@ -210,7 +256,10 @@ def _load_lots(conn: Connection, needs: Needs, with_lots: set[str], states: dict
         state = states[customer_id]
         state.lots = {}
         numbers.update(
-            (customer_id, each.award_seq) for each in state.activities.values() if each is not None
+            (customer_id, lot_seq)
+            for each in state.activities.values()
+            if each is not None
+            for lot_seq in each.lot_seqs()
         )
     parameters = {
         "with_lots": TextArray(with_lots),

@@ -18,6 +18,11 @@ class Needs:
         redemptions: redemptions by number.
         orders: orders whose redemptions and refunds matter.
         all_orders: customers all of whose purchases and refunds matter.
+        counts: counts of limits, by name and period.
+        budgets: rules whose budgets matter; they are locked, after the accounts.
+        referrals: customers whose own referral matters, where they have one.
+        codes: codes to look up, each with the customer who sends it and the fingerprints that came along.
+        retractions: activities of which it matters whether all was taken back.
     """
 
     customers: set[str] = field(default_factory=set)
@@ -27,3 +32,8 @@ class Needs:
     redemptions: set[tuple[str, int]] = field(default_factory=set)
     orders: set[Pair] = field(default_factory=set)
     all_orders: set[str] = field(default_factory=set)
+    counts: set[tuple[str, str, str]] = field(default_factory=set)
+    budgets: set[str] = field(default_factory=set)
+    referrals: set[str] = field(default_factory=set)
+    codes: list[tuple[str, str, tuple[Pair, ...]]] = field(default_factory=list)
+    retractions: set[Pair] = field(default_factory=set)

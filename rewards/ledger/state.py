@@ -4,17 +4,23 @@ A :class:`CustomerState` is what was loaded about one customer; a :class:`Decisi
 Points are integers, money is integer minor units, instants are in UTC.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from rewards.core.errors import Refusal
 from rewards.ledger.digest import FIRST
+from rewards.ledger.referral_state import Referral, Referring
 
 
 @dataclass(slots=True)
 class Account:
-    """The account row; balances are true at ``as_of`` and until ``next_change_at``."""
+    """The account row; balances are true at ``as_of`` and until ``next_change_at``.
+
+    What the rules' conditions ask about a customer stands here too: ``purchases`` that were not refunded whole,
+    ``spent_minor`` on them, net of refunds, and the ``tags`` that the shop gave the customer.
+    """
 
     customer_id: str
     seq: int = 0
@@ -28,6 +34,13 @@ class Account:
     next_change_at: datetime | None = None
     last_activity_at: datetime | None = None
     inactive_at: datetime | None = None
+    purchases: int = 0
+    spent_minor: int = 0
+    last_purchase_at: datetime | None = None
+    joined_at: datetime | None = None
+    tags: Sequence[str] = ()
+    #: Whether another customer's code brought this one, so that there is a referral to load.
+    referred: bool = False
 
     def copy(self) -> "Account":
         """Return an independent copy."""
@@ -44,6 +57,12 @@ class Account:
             self.next_change_at,
             self.last_activity_at,
             self.inactive_at,
+            self.purchases,
+            self.spent_minor,
+            self.last_purchase_at,
+            self.joined_at,
+            self.tags,
+            self.referred,
         )
 
 
@@ -111,6 +130,53 @@ class Grant:
     #: The money that it was computed on, in minor units of the program's currency; 0 where none was.
     base_minor: int
     text: str
+    #: The lot that the points went into; 0 is the award's first.
+    lot_seq: int = 0
+    #: How much each line of the order weighs in it; None where it was given for the activity as a whole.
+    lines: dict[str, int] | None = None
+    #: What caps and budgets took off, in the order in which they did.
+    cuts: list[dict[str, Any]] | None = None
+    #: Whether the points qualify for tiers.
+    qualifies: bool = True
+
+    def stored(self) -> dict[str, Any]:
+        """Return it as it is kept with the activity: without what is as by default."""
+        kept: dict[str, Any] = {
+            "rule_id": self.rule_id,
+            "line_id": self.line_id,
+            "points": self.points,
+            "base_minor": self.base_minor,
+            "text": self.text,
+        }
+        if self.lot_seq:
+            kept["lot_seq"] = self.lot_seq
+        if self.lines is not None:
+            kept["lines"] = self.lines
+        if self.cuts:
+            kept["cuts"] = self.cuts
+        if not self.qualifies:
+            kept["qualifies"] = False
+        return kept
+
+
+class Count(NamedTuple):
+    """What a limit counts: points given, and how often."""
+
+    points: int = 0
+    times: int = 0
+
+
+def add_count(counts: dict[Any, Count], key: Any, more: Count) -> None:
+    """Add to one of ``counts``, which begins at nothing."""
+    points, times = counts.get(key, _NOTHING)
+    counts[key] = Count(points + more.points, times + more.times)
+
+
+_NOTHING = Count()
+
+#: What a count is of: ``rule:ID`` (given by a rule), ``seen:ID`` (met by an activity) or ``program``, and its period,
+#: such as ``2026-11-22``, ``2026-W47``, ``2026-11``, ``2026`` or ``life``.
+CountKey = tuple[str, str]
 
 
 class Consumption(NamedTuple):
@@ -175,6 +241,14 @@ class RecordedActivity:
     occurred_at: datetime
     body: dict[str, Any]
     grants: list[Grant]
+    #: The counts that it went into, so that a refund can take it out of them again.
+    counted: Sequence[CountKey] = ()
+
+    def lot_seqs(self) -> list[int]:
+        """Return the lots that its points went into, the first first."""
+        return list(
+            dict.fromkeys([self.award_seq, *(each.lot_seq or self.award_seq for each in self.grants)])
+        )
 
 
 @dataclass(slots=True)
@@ -191,6 +265,17 @@ class Reversal:
     clawed_back: int
     written_off: int
     reinstated: int
+    occurred_at: datetime
+
+
+class Retraction(NamedTuple):
+    """All that an activity was given, taken back; what no refund does of itself."""
+
+    activity_key: str
+    retraction_seq: int
+    by_grant: list[int]
+    clawed_back: int
+    written_off: int
     occurred_at: datetime
 
 
@@ -219,6 +304,16 @@ class CustomerState:
     reversals: list[Reversal] = field(default_factory=list)
     #: Net points by lot of the debits that a command may undo: ``{debit_seq: {lot_seq: points}}``.
     consumed: dict[int, dict[int, int]] = field(default_factory=dict)
+    #: What the limits of the rules count for this customer; what is missing is nothing yet.
+    counts: dict[CountKey, Count] = field(default_factory=dict)
+    #: What the budgets of rules, by rule, have given to all customers together. The batch's states share it.
+    budgets: dict[str, Count] = field(default_factory=dict)
+    #: How the customer was brought; None where nobody did, or where it does not matter.
+    referral: Referral | None = None
+    #: What an attribution looks at of other customers; None where no command has a code. The batch's states share it.
+    referring: Referring | None = None
+    #: Activities of which all was taken back, of those that matter.
+    retracted: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -238,3 +333,18 @@ class Decision:
     new_reversals: list[Reversal] = field(default_factory=list)
     #: When inactivity ended the life of all lots that there were; None where it did not.
     lots_died_at: datetime | None = None
+    #: The customer's tags, where the decision sets them.
+    tags: Sequence[str] | None = None
+    #: What to add to the customer's counts, and to the budgets of rules.
+    counts: dict[CountKey, Count] = field(default_factory=dict)
+    budgets: dict[str, Count] = field(default_factory=dict)
+    #: The customer's referral as it is from now on; None where nothing changed.
+    referral: Referral | None = None
+    #: Fingerprints that came with the activity, by kind.
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    new_retraction: Retraction | None = None
+
+    def spend(self, budgets: dict[str, Count]) -> None:
+        """Add to the budgets that the states of a batch share what this decision gave of them."""
+        for rule_id, count in self.budgets.items():
+            add_count(budgets, rule_id, count)

@@ -8,17 +8,19 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import BindParameter, Connection, bindparam, func, select
+from sqlalchemy import BindParameter, Connection, and_, bindparam, func, select
 from sqlalchemy.dialects.postgresql import JSON
 
 from rewards.core import ids
 from rewards.ledger.balances import DEFICIT, Balance, Credit, Hold, Taking, balance_at
-from rewards.ledger.tables import AccountRow, ConsumptionRow, EntryRow, LotRow, RedemptionRow
+from rewards.ledger.provenance import explanation_of
+from rewards.ledger.tables import AccountRow, ActivityRow, ConsumptionRow, EntryRow, LotRow, RedemptionRow
 
 if TYPE_CHECKING:
     from rewards.program.history import ProgramHistory
 
 _accounts = AccountRow.__table__  # type: ignore[attr-defined]
+_activities = ActivityRow.__table__  # type: ignore[attr-defined]
 _consumptions = ConsumptionRow.__table__  # type: ignore[attr-defined]
 _entries = EntryRow.__table__  # type: ignore[attr-defined]
 _lots = LotRow.__table__  # type: ignore[attr-defined]
@@ -106,10 +108,16 @@ def read_balance(conn: Connection, customer_id: str, as_of: datetime | None, now
 def entries_page(
     conn: Connection, customer_id: str, limit: int, before_seq: int | None = None
 ) -> list[dict[str, Any]]:
-    """Return up to ``limit`` entries with a seq below ``before_seq``, the newest first."""
+    """Return up to ``limit`` entries with a seq below ``before_seq``, the newest first; awards are explained."""
     columns = _entries.c
-    query = select(_entries).where(columns.customer_id == customer_id)
-    query = query.order_by(columns.seq.desc()).limit(limit)
+    of_award = and_(
+        columns.kind == "award",
+        _activities.c.customer_id == columns.customer_id,
+        _activities.c.activity_key == columns.cause,
+    )
+    query = select(_entries, _activities.c.grants, _activities.c.award_seq)
+    query = query.select_from(_entries.outerjoin(_activities, of_award))
+    query = query.where(columns.customer_id == customer_id).order_by(columns.seq.desc()).limit(limit)
     if before_seq is not None:
         query = query.where(columns.seq < before_seq)
     return [
@@ -125,6 +133,7 @@ def entries_page(
             "actor": row.actor,
             "note": row.note,
             "digest": row.digest.hex(),
+            "explanation": None if row.grants is None else explanation_of(row.grants, row.award_seq, row.seq),
         }
         for row in conn.execute(query)
     ]

@@ -24,7 +24,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSON, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 from sqlmodel import Field, SQLModel
 
 ENTRY_KINDS = ("award", "clawback", "redeem", "reinstate", "hold", "release", "adjust", "expire", "unexpire")
@@ -100,6 +100,14 @@ class AccountRow(SQLModel, table=True):
     next_change_at: datetime | None = _instant(nullable=True)
     last_activity_at: datetime | None = _instant(nullable=True)
     inactive_at: datetime | None = _instant(nullable=True)
+    #: What conditions of rules ask: purchases not refunded whole, and what was spent on them, net of refunds.
+    purchases: int = _points(0)
+    spent_minor: int = _points(0)
+    last_purchase_at: datetime | None = _instant(nullable=True)
+    joined_at: datetime | None = _instant(nullable=True)
+    tags: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False, server_default="{}"))
+    #: Whether the customer has a row in ``referrals``, so that nobody looks there for the many who have none.
+    referred: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=text("false")))
     created_at: datetime = Field(
         sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now())
     )
@@ -136,8 +144,39 @@ class ActivityRow(SQLModel, table=True):
     # Plain JSON: these are kept as they came and read back whole, and building JSONB costs as much as the insert.
     #: The activity as it was sent.
     body: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
-    #: What each rule gave, on which line: ``[{"rule_id", "line_id", "points", "base_minor", "text"}]``.
+    #: What each rule gave, as :meth:`rewards.ledger.state.Grant.stored` has it.
     grants: list[dict[str, Any]] = Field(sa_column=Column(JSON, nullable=False))
+    #: The counts that it went into, ``[[name, period]]``; null where none.
+    counted: list[list[str]] | None = Field(sa_column=Column(JSON, nullable=True))
+
+
+class CountRow(SQLModel, table=True):
+    """What a limit of a rule or of the program has counted for a customer in one period."""
+
+    __tablename__ = "counts"
+    __table_args__ = ({"postgresql_with": {"fillfactor": "70"}},)
+
+    customer_id: str = _customer_key()
+    #: ``rule:ID``, ``seen:ID`` or ``program``.
+    name: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    #: ``2026-11-22``, ``2026-W47``, ``2026-11``, ``2026`` or ``life``.
+    period: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    points: int = _points(0)
+    times: int = _points(0)
+
+
+class BudgetRow(SQLModel, table=True):
+    """What a rule with a budget has given to all customers together; the one thing that they share.
+
+    It is locked after the accounts, and only by batches in which the rule may apply.
+    """
+
+    __tablename__ = "budgets"
+    __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)
+
+    rule_id: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
+    points: int = _points(0)
+    times: int = _points(0)
 
 
 class EntryRow(SQLModel, table=True):
@@ -323,4 +362,12 @@ class JobRunRow(SQLModel, table=True):
 
 
 #: Tables whose rows are never changed or removed; the database refuses UPDATE, DELETE and TRUNCATE on them.
-APPEND_ONLY = ("entries", "consumptions", "activities", "reversals", "commands", "program_versions")
+APPEND_ONLY = (
+    "entries",
+    "consumptions",
+    "activities",
+    "reversals",
+    "retractions",
+    "commands",
+    "program_versions",
+)

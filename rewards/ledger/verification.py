@@ -17,6 +17,15 @@ from sqlalchemy import Connection, Row, text
 
 from rewards.core.wire import TextArray
 from rewards.ledger.digest import COVERED, FIRST, canonical_form, chain
+from rewards.ledger.provenance import (
+    add_to_budgets,
+    counts_of,
+    facts_of,
+    points_by_lot,
+    refunds_by_activity,
+    times_of_lot,
+)
+from rewards.ledger.state import Count, CountKey
 from rewards.program import periods
 from rewards.program.history import ProgramHistory
 from rewards.program.versions import load_history
@@ -46,6 +55,13 @@ class Report:
     breaks: list[Break] = field(default_factory=list)
     breaks_not_listed: int = 0
 
+    def add(self, found: Break) -> None:
+        """Add a break, to the list while that is not too long."""
+        if len(self.breaks) < _MOST_LISTED:
+            self.breaks.append(found)
+        else:
+            self.breaks_not_listed += 1
+
     @property
     def ok(self) -> bool:
         """Whether everything holds."""
@@ -72,7 +88,9 @@ class _History:
     consumptions: list[Row[Any]] = field(default_factory=list)
     redemptions: list[Row[Any]] = field(default_factory=list)
     reversals: list[Row[Any]] = field(default_factory=list)
+    referral: Row[Any] | None = None
     activities: list[Row[Any]] = field(default_factory=list)
+    counts: dict[CountKey, Count] = field(default_factory=dict)
     commands: dict[str, int] = field(default_factory=dict)
 
 
@@ -87,6 +105,7 @@ def verify(conn: Connection, progress: Callable[[int, int], None] | None = None)
         progress: told the customers done and the customers there are, now and then.
     """
     report = Report()
+    budgets: dict[str, Count] = {}
     conn.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
     programs = load_history(conn)
     total = int(conn.execute(text("SELECT count(*) FROM accounts")).scalar_one())
@@ -95,13 +114,23 @@ def verify(conn: Connection, progress: Callable[[int, int], None] | None = None)
             report.customers += history.account is not None
             report.entries += len(history.entries)
             for invariant, seq, detail in _findings(history, programs):
-                if len(report.breaks) < _MOST_LISTED:
-                    report.breaks.append(Break(invariant, customer_id, seq, detail))
-                else:
-                    report.breaks_not_listed += 1
+                report.add(Break(invariant, customer_id, seq, detail))
+            add_to_budgets(budgets, history.activities, refunds_by_activity(history.reversals), programs)
         if progress is not None:
             progress(report.customers, total)
+    for detail in _wrong_budgets(conn, budgets):
+        # Budgets are of all customers together.
+        report.add(Break("budgets", "", None, detail))
     return report
+
+
+def _wrong_budgets(conn: Connection, derived: dict[str, Count]) -> Iterator[str]:
+    rows = conn.execute(text("SELECT rule_id, points, times FROM budgets"))
+    stored = {rule_id: Count(points, times) for rule_id, points, times in rows}
+    for rule_id in sorted({*stored, *derived}):
+        kept, given = stored.get(rule_id, Count()), derived.get(rule_id, Count())
+        if kept != given:
+            yield f"rule {rule_id} has spent {tuple(kept)} of its budget, the activities say {tuple(given)}"
 
 
 def _customers(conn: Connection) -> Iterator[list[str]]:
@@ -140,18 +169,46 @@ def _histories(conn: Connection, customers: Sequence[str]) -> dict[str, _History
         histories[row.customer_id].consumptions.append(row)
     for row in rows("redemptions", "redemption_seq"):
         histories[row.customer_id].redemptions.append(row)
-    for row in rows("reversals", "reversal_seq"):
-        histories[row.customer_id].reversals.append(row)
+    for row in rows("counts", "name, period"):
+        histories[row.customer_id].counts[row.name, row.period] = Count(row.points, row.times)
+    _read_what_was_undone(conn, histories, ids)
     # The answers and the activities' bodies are long, and nothing is checked of them.
     light = """
         SELECT customer_id, {columns} FROM {table} WHERE customer_id = ANY(:customers)"""
-    activities = """activity_key, award_seq, points, program_version, occurred_at, grants, body ->> 'type' AS type,
-        body -> 'total_minor' AS total_minor"""
+    activities = """activity_key, award_seq, points, program_version, occurred_at, grants, counted,
+        body ->> 'type' AS type, CAST(body ->> 'total_minor' AS bigint) AS total_minor"""
     for row in conn.execute(text(light.format(columns=activities, table="activities")), ids):
         histories[row.customer_id].activities.append(row)
     for row in conn.execute(text(light.format(columns="idempotency_key, status", table="commands")), ids):
         histories[row.customer_id].commands[row.idempotency_key] = row.status
     return histories
+
+
+def _read_what_was_undone(conn: Connection, histories: dict[str, _History], ids: dict[str, Any]) -> None:
+    for row in conn.execute(_TAKEN_BACK, ids):
+        histories[row.customer_id].reversals.append(row)
+    for row in conn.execute(_REFERRALS, ids):
+        histories[row.customer_id].referral = row
+
+
+#: Refunds, and retractions as refunds in full of what is no order; each with its activity and its entry's cause.
+_TAKEN_BACK = text("""
+SELECT customer_id, 'purchase:' || order_id AS activity_key, 'refund:' || order_id || ':' || refund_id AS cause,
+       reversal_seq, amount_minor, by_grant, is_full, clawed_back, written_off
+FROM reversals WHERE customer_id = ANY(:customers)
+UNION ALL
+SELECT customer_id, activity_key, 'retract:' || activity_key, retraction_seq, 0, CAST(by_grant AS jsonb), true,
+       clawed_back, written_off
+FROM retractions WHERE customer_id = ANY(:customers)
+ORDER BY 1, 4""")
+
+_REFERRALS = text("""
+SELECT r.customer_id, r.status, r.order_id, r.rewarded_at, r.due, a.customer_id IS NOT NULL AS referrer_was_rewarded,
+       t.customer_id IS NOT NULL AS referrer_gave_back
+FROM referrals AS r
+LEFT JOIN activities AS a ON a.customer_id = r.referrer_id AND a.activity_key = 'referral:' || r.customer_id
+LEFT JOIN retractions AS t ON t.customer_id = a.customer_id AND t.activity_key = a.activity_key
+WHERE r.customer_id = ANY(:customers)""")
 
 
 def _findings(history: _History, programs: ProgramHistory) -> Iterator[_Finding]:
@@ -162,6 +219,8 @@ def _findings(history: _History, programs: ProgramHistory) -> Iterator[_Finding]
         _check_account(history),
         _check_redemptions(history),
         _check_reversals(history),
+        _check_facts(history),
+        _check_referral(history),
         _check_commands(history),
     )
 
@@ -240,7 +299,6 @@ def _check_postings(history: _History) -> Iterator[_Finding]:
 def _check_lots(
     history: _History, kinds: dict[int, str], left: dict[int, int], expired: dict[int, int]
 ) -> Iterator[_Finding]:
-    written_off = _written_off(history)
     for lot_seq, lot in history.lots.items():
         if kinds.get(lot_seq) not in ("award", "adjust"):
             yield "lot", lot_seq, "the lot belongs to no award or adjustment"
@@ -252,44 +310,53 @@ def _check_lots(
             )
         if lot.expired != expired[lot_seq]:
             yield "lot-expired", lot_seq, f"expired is {lot.expired}, its entries say {expired[lot_seq]}"
-        if lot.written_off != written_off[lot_seq]:
-            yield (
-                "lot-written-off",
-                lot_seq,
-                f"written_off is {lot.written_off}, its refunds say {written_off[lot_seq]}",
-            )
+    yield from _check_written_off(history)
+
+
+def _check_written_off(history: _History) -> Iterator[_Finding]:
+    """The lots of an award together have what its refunds let be."""
+    awards = {lot_seq: each.award_seq for each in history.activities for lot_seq in points_by_lot(each)}
+    kept: dict[int, int] = defaultdict(int)
+    for lot_seq, lot in history.lots.items():
+        kept[awards.get(lot_seq, lot_seq)] += lot.written_off
+    let_be = _written_off(history)
+    for lot_seq, points in kept.items():
+        if points != let_be[lot_seq]:
+            yield "lot-written-off", lot_seq, f"written_off is {points}, its refunds say {let_be[lot_seq]}"
 
 
 def _written_off(history: _History) -> dict[int, int]:
-    """Return what refunds let be of each lot's points, less what was taken when it came back."""
+    """Return what refunds let be of each award's points, less what was taken when it came back."""
     written_off: dict[int, int] = defaultdict(int)
     award_seqs = {each.activity_key: each.award_seq for each in history.activities}
     for reversal in history.reversals:
         if reversal.written_off:
-            written_off[award_seqs.get(f"purchase:{reversal.order_id}", 0)] += reversal.written_off
+            written_off[award_seqs.get(reversal.activity_key, 0)] += reversal.written_off
+    first_of = {lot_seq: each.award_seq for each in history.activities for lot_seq in points_by_lot(each)}
     for entry in history.entries:
         if entry.kind == "clawback" and entry.cause.startswith("lot:"):
-            written_off[int(entry.cause.removeprefix("lot:"))] += entry.points
+            lot_seq = int(entry.cause.removeprefix("lot:"))
+            written_off[first_of.get(lot_seq, lot_seq)] += entry.points
     return written_off
 
 
 def _check_origins(history: _History, programs: ProgramHistory) -> Iterator[_Finding]:
     """What an entry was made from is on record, and a lot lives as long as its program version says."""
-    activities = {each.award_seq: each for each in history.activities}
+    awards = {
+        lot_seq: (each, points)
+        for each in history.activities
+        for lot_seq, points in points_by_lot(each).items()
+    }
     redemptions = {each.redemption_seq for each in history.redemptions}
-    refunds = {each.reversal_seq: f"refund:{each.order_id}:{each.refund_id}" for each in history.reversals}
+    refunds = {each.reversal_seq: each.cause for each in history.reversals}
     for entry in history.entries:
         if entry.kind == "award":
-            activity = activities.get(entry.seq)
-            made = (
-                None
-                if activity is None
-                else (
-                    activity.activity_key,
-                    activity.program_version,
-                    activity.occurred_at,
-                    sum(grant["points"] for grant in activity.grants),
-                )
+            activity, points = awards.get(entry.seq, (None, 0))
+            made = activity and (
+                activity.activity_key,
+                activity.program_version,
+                activity.occurred_at,
+                points,
             )
             if made != (entry.cause, entry.program_version, entry.occurred_at, entry.points):
                 yield "activity", entry.seq, f"{entry.cause} is not on record as the award's entry has it"
@@ -304,13 +371,21 @@ def _check_origins(history: _History, programs: ProgramHistory) -> Iterator[_Fin
             and refunds.get(entry.seq) != entry.cause
         ):
             yield "reversal", entry.seq, f"{entry.cause} is not on record as the clawback's entry has it"
-        if entry.seq in history.lots and not _lives_as_it_should(history.lots[entry.seq], entry, programs):
+        activity, _ = awards.get(entry.seq, (None, 0))
+        if entry.seq in history.lots and not _lives_as_it_should(
+            history.lots[entry.seq], entry, activity, programs
+        ):
             yield "lot-life", entry.seq, "the lot's dates are not those that its program version gives"
 
 
-def _lives_as_it_should(lot: Row[Any], entry: Row[Any], programs: ProgramHistory) -> bool:
+def _lives_as_it_should(
+    lot: Row[Any], entry: Row[Any], activity: Row[Any] | None, programs: ProgramHistory
+) -> bool:
     document = programs.by_version(entry.program_version).document
-    times = periods.times(document.points, document.zone)
+    if activity is None:
+        times = periods.times(document.points, document.zone)
+    else:
+        times = times_of_lot(document, activity, entry.seq)
     occurred_at = entry.occurred_at.astimezone(UTC)
     expires_at = None if times.expires_at is None else times.expires_at(occurred_at)
     available_at = times.available_at(occurred_at) if entry.kind == "award" else occurred_at
@@ -391,17 +466,14 @@ def _check_redemptions(history: _History) -> Iterator[_Finding]:
 
 def _check_reversals(history: _History) -> Iterator[_Finding]:
     """All refunds of an order together took no more than it gave and, once full, exactly that."""
-    by_order: dict[str, list[Row[Any]]] = defaultdict(list)
-    for reversal in history.reversals:
-        by_order[reversal.order_id].append(reversal)
+    by_activity = refunds_by_activity(history.reversals)
     entries = {entry.seq: entry for entry in history.entries}
     for activity in history.activities:
-        entry = entries.get(activity.award_seq)
-        if entry is None or entry.kind != "award" or entry.points != activity.points:
+        parts = [entries.get(lot_seq) for lot_seq in points_by_lot(activity)]
+        booked = [entry.points for entry in parts if entry is not None and entry.kind == "award"]
+        if len(booked) != len(parts) or sum(booked) != activity.points:
             yield "activity", activity.award_seq, f"{activity.activity_key} and its award entry differ"
-        if activity.type != "purchase":
-            continue
-        refunds = by_order.get(activity.activity_key.removeprefix("purchase:"), [])
+        refunds = by_activity.get(activity.activity_key, [])
         taken = [
             sum(parts) for parts in zip(*(each.by_grant for each in refunds if each.by_grant), strict=False)
         ]
@@ -414,7 +486,7 @@ def _check_reversals(history: _History) -> Iterator[_Finding]:
                 activity.award_seq,
                 f"{activity.activity_key} is refunded in full, but not its points",
             )
-        if sum(each.amount_minor for each in refunds) > activity.total_minor:
+        if sum(each.amount_minor for each in refunds) > (activity.total_minor or 0):
             yield "reversal", activity.award_seq, f"refunds of {activity.activity_key} exceed its total"
     for reversal in history.reversals:
         entry = entries.get(reversal.reversal_seq)
@@ -422,10 +494,61 @@ def _check_reversals(history: _History) -> Iterator[_Finding]:
             yield (
                 "reversal",
                 reversal.reversal_seq,
-                f"refund {reversal.refund_id} and its clawback entry differ",
+                f"{reversal.cause} and its clawback entry differ",
             )
         if sum(reversal.by_grant) != reversal.clawed_back + reversal.written_off:
-            yield "reversal", reversal.reversal_seq, f"the parts of refund {reversal.refund_id} do not add up"
+            yield "reversal", reversal.reversal_seq, f"the parts of {reversal.cause} do not add up"
+
+
+def _check_facts(history: _History) -> Iterator[_Finding]:
+    """What conditions ask about the customer, and what limits counted, follows from the activities and refunds."""
+    account = history.account
+    if account is None:
+        return
+    refunds = refunds_by_activity(history.reversals)
+    facts = facts_of(history.activities, refunds)
+    for name, value in facts._asdict().items():
+        if getattr(account, name) != value:
+            yield (
+                "account-facts",
+                account.seq,
+                f"{name} is {getattr(account, name)}, the activities say {value}",
+            )
+    counted = counts_of(history.activities, refunds)
+    for key in sorted({*counted, *history.counts}):
+        stored, derived = history.counts.get(key, Count()), counted.get(key, Count())
+        if stored != derived:
+            what = " ".join(key)
+            yield "counts", None, f"{what} is {tuple(stored)}, the activities say {tuple(derived)}"
+
+
+def _check_referral(history: _History) -> Iterator[_Finding]:
+    """The referral rests on an order that is on record; where it was undone, what it gave was taken back."""
+    referral, account = history.referral, history.account
+    if account is not None and account.referred != (referral is not None):
+        yield "referral", None, f"the account says {account.referred} of whether there is a referral"
+    if referral is None:
+        return
+    keys = {each.activity_key for each in history.activities}
+    if referral.order_id is not None and f"purchase:{referral.order_id}" not in keys:
+        yield "referral", None, f"order {referral.order_id} of the referral is not on record"
+    if referral.status in ("qualified", "rewarded") and referral.order_id is None:
+        yield "referral", None, f"the referral is {referral.status} without an order"
+    is_undone = referral.status in ("reversed", "rejected") and referral.due is None
+    taken_back = {each.activity_key for each in history.reversals}
+    if is_undone and referral.rewarded_at is not None and "referred" in keys - taken_back:
+        yield "referral", None, f"the referral is {referral.status}, but its reward was not taken back"
+    if (
+        is_undone
+        and referral.referrer_was_rewarded
+        and not referral.referrer_gave_back
+        and referral.rewarded_at
+    ):
+        yield (
+            "referral",
+            None,
+            f"the referral is {referral.status}, but the referrer's reward was not taken back",
+        )
 
 
 def _check_commands(history: _History) -> Iterator[_Finding]:

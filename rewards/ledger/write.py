@@ -4,6 +4,7 @@ New rows go in by COPY, the quickest way into PostgreSQL; changed rows by one UP
 Only :mod:`rewards.engine` calls this.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,17 +14,20 @@ from sqlalchemy import Connection, text
 
 from rewards.core import wire
 from rewards.core.wire import BigintArray, ByteaArray, InstantArray, TextArray
-from rewards.ledger.state import Account, Decision, Entry, Lot, Redemption
+from rewards.ledger.referral_state import Referral
+from rewards.ledger.referrals import write_referrals
+from rewards.ledger.state import Account, Count, Decision, Entry, Lot, Redemption, Retraction, add_count
 
 _UPDATE_ACCOUNTS = text("""
 UPDATE accounts AS a
 SET seq = v.seq, balance = v.balance, available = v.available, pending = v.pending, held = v.held,
     deficit = v.deficit, digest = v.digest, as_of = v.as_of, next_change_at = v.next_change_at,
-    last_activity_at = v.last_activity_at, inactive_at = v.inactive_at
+    last_activity_at = v.last_activity_at, inactive_at = v.inactive_at, purchases = v.purchases,
+    spent_minor = v.spent_minor, last_purchase_at = v.last_purchase_at, joined_at = v.joined_at
 FROM unnest(:customers, :seq, :balance, :available, :pending, :held, :deficit, :digest, :as_of, :next_change_at,
-            :last_activity_at, :inactive_at)
+            :last_activity_at, :inactive_at, :purchases, :spent_minor, :last_purchase_at, :joined_at)
      AS v (customer_id, seq, balance, available, pending, held, deficit, digest, as_of, next_change_at,
-           last_activity_at, inactive_at)
+           last_activity_at, inactive_at, purchases, spent_minor, last_purchase_at, joined_at)
 WHERE a.customer_id = v.customer_id""")
 
 _UPDATE_LOTS = text("""
@@ -45,11 +49,29 @@ FROM unnest(:customers, :redemption_seq, :status, :captured, :reinstated, :redee
      AS v (customer_id, redemption_seq, status, captured, reinstated, redeem_seq, value_minor, resolved_at)
 WHERE r.customer_id = v.customer_id AND r.redemption_seq = v.redemption_seq""")
 
+_SET_TAGS = text("""
+UPDATE accounts AS a SET tags = ARRAY(SELECT jsonb_array_elements_text(v.tags))
+FROM jsonb_each(CAST(:tags AS jsonb)) AS v (customer_id, tags)
+WHERE a.customer_id = v.customer_id""")
+
+# As differences, so that a refund need not know what stands there.
+_ADD_COUNTS = text("""
+INSERT INTO counts AS c (customer_id, name, period, points, times)
+SELECT * FROM unnest(:customers, :names, :periods, :points, :times)
+ON CONFLICT (customer_id, name, period)
+DO UPDATE SET points = c.points + excluded.points, times = c.times + excluded.times""")
+
+_ADD_TO_BUDGETS = text("""
+INSERT INTO budgets AS b (rule_id, points, times)
+SELECT * FROM unnest(:rules, :points, :times) ORDER BY 1
+ON CONFLICT (rule_id) DO UPDATE SET points = b.points + excluded.points, times = b.times + excluded.times""")
+
 _COPY = {
     "accounts": "customer_id, seq, balance, available, pending, held, deficit, digest, as_of, next_change_at, "
-    "last_activity_at, inactive_at, created_at",
+    "last_activity_at, inactive_at, created_at, purchases, spent_minor, last_purchase_at, joined_at",
     "commands": "customer_id, idempotency_key, kind, input_hash, status, answer, recorded_at",
-    "activities": "customer_id, activity_key, award_seq, points, program_version, occurred_at, body, grants",
+    "activities": "customer_id, activity_key, award_seq, points, program_version, occurred_at, body, grants, "
+    "counted",
     "entries": "customer_id, seq, kind, points, balance_after, occurred_at, recorded_at, cause, program_version, "
     "actor, note, idempotency_key, digest",
     "lots": "customer_id, lot_seq, points, remaining, expired, available_at, expires_at, expires_on_inactivity, "
@@ -91,6 +113,12 @@ class Batch:
     new_redemptions: dict[tuple[str, int], Redemption] = field(default_factory=dict)
     changed_redemptions: dict[tuple[str, int], Redemption] = field(default_factory=dict)
     lots_died_at: dict[str, datetime] = field(default_factory=dict)
+    counts: dict[tuple[str, str, str], Count] = field(default_factory=dict)
+    budgets: dict[str, Count] = field(default_factory=dict)
+    tags: dict[str, Sequence[str]] = field(default_factory=dict)
+    referrals: dict[str, Referral] = field(default_factory=dict)
+    fingerprints: set[tuple[str, str, str]] = field(default_factory=set)
+    retractions: list[tuple[str, Retraction]] = field(default_factory=list)
 
     def add(self, customer_id: str, decision: Decision, *, is_new: bool) -> None:
         """Add a decision that was not refused; ``is_new`` says that it creates the customer."""
@@ -113,6 +141,21 @@ class Batch:
             is_placed = (customer_id, seq) in self.new_redemptions
             redemptions = self.new_redemptions if is_placed else self.changed_redemptions
             redemptions[customer_id, seq] = redemption
+        if decision.tags is not None:
+            self.tags[customer_id] = decision.tags
+        for (name, period), count in decision.counts.items():
+            add_count(self.counts, (customer_id, name, period), count)
+        for rule_id, count in decision.budgets.items():
+            add_count(self.budgets, rule_id, count)
+        self._add_referral(customer_id, decision)
+
+    def _add_referral(self, customer_id: str, decision: Decision) -> None:
+        if decision.referral is not None:
+            self.referrals[customer_id] = decision.referral
+        for kind, value in decision.fingerprints.items():
+            self.fingerprints.add((customer_id, kind, value))
+        if decision.new_retraction is not None:
+            self.retractions.append((customer_id, decision.new_retraction))
 
     def _let_lots_die(self, customer_id: str, died_at: datetime) -> None:
         # Stored lots die once; those of a later death in this batch are new ones.
@@ -159,6 +202,13 @@ def write(conn: Connection, batch: Batch, now: datetime) -> None:
         conn.execute(_UPDATE_LOTS, _lot_arrays(batch.changed_lots))
     if batch.changed_redemptions:
         conn.execute(_UPDATE_REDEMPTIONS, _redemption_arrays(batch.changed_redemptions))
+    if batch.tags:
+        conn.execute(_SET_TAGS, {"tags": to_json(batch.tags).decode()})
+    if batch.counts:
+        conn.execute(_ADD_COUNTS, _count_arrays(batch.counts))
+    if batch.budgets:
+        conn.execute(_ADD_TO_BUDGETS, _budget_arrays(batch.budgets))
+    write_referrals(conn, batch.referrals, batch.fingerprints, batch.retractions, now)
 
 
 def _copy(conn: Connection, table: str, rows: list[list[bytes]]) -> None:
@@ -191,6 +241,9 @@ def _account(account: Account, now: datetime) -> list[bytes]:
         *map(wire.bigint, figures),
         wire.bytea(account.digest),
         *map(wire.instant_or_null, instants),
+        wire.two_bigints(account.purchases, account.spent_minor),
+        wire.instant_or_null(account.last_purchase_at),
+        wire.instant_or_null(account.joined_at),
     ]
 
 
@@ -208,6 +261,10 @@ def _account_arrays(accounts: list[Account]) -> dict[str, Any]:
         "next_change_at": InstantArray([a.next_change_at for a in accounts]),
         "last_activity_at": InstantArray([a.last_activity_at for a in accounts]),
         "inactive_at": InstantArray([a.inactive_at for a in accounts]),
+        "purchases": BigintArray([a.purchases for a in accounts]),
+        "spent_minor": BigintArray([a.spent_minor for a in accounts]),
+        "last_purchase_at": InstantArray([a.last_purchase_at for a in accounts]),
+        "joined_at": InstantArray([a.joined_at for a in accounts]),
     }
 
 
@@ -254,7 +311,8 @@ def _activities(batch: Batch, owners: dict[str, bytes]) -> list[list[bytes]]:
                 wire.integer(activity.program_version),
                 wire.instant(activity.occurred_at),
                 wire.text(body_json),
-                wire.bytea(to_json(activity.grants)),
+                wire.bytea(to_json([each.stored() for each in activity.grants])),
+                wire.bytea(to_json(activity.counted)) if activity.counted else wire.NULL,
             ]
         )
     return rows
@@ -318,6 +376,24 @@ def _reversals(batch: Batch, now: datetime) -> list[list[bytes]]:
         for owner, decision in batch.decisions
         for r in decision.new_reversals
     ]
+
+
+def _count_arrays(counts: dict[tuple[str, str, str], Count]) -> dict[str, Any]:
+    return {
+        "customers": TextArray([owner for owner, _, _ in counts]),
+        "names": TextArray([name for _, name, _ in counts]),
+        "periods": TextArray([period for _, _, period in counts]),
+        "points": BigintArray([count.points for count in counts.values()]),
+        "times": BigintArray([count.times for count in counts.values()]),
+    }
+
+
+def _budget_arrays(budgets: dict[str, Count]) -> dict[str, Any]:
+    return {
+        "rules": TextArray(budgets),
+        "points": BigintArray([count.points for count in budgets.values()]),
+        "times": BigintArray([count.times for count in budgets.values()]),
+    }
 
 
 def _lot_arrays(lots: dict[tuple[str, int], Lot]) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
-import rewards.ledger.tables  # noqa: F401 - declares the tables
+import rewards.ledger.referral_tables
+import rewards.ledger.tables  # noqa: F401 - both declare the tables
 from rewards.core.database import connect_database
 from rewards.core.settings import load_settings
 

@@ -4,9 +4,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rewards.program.document import ProgramDocument
+from rewards.program.rules import EarnRule
 
 _ABSENT = object()
 _NOTHING = (None, _ABSENT)
+#: What a rule that says nothing of a field has there, as JSON.
+_USUAL = {
+    field.alias or name: list(field.default) if isinstance(field.default, tuple) else field.default
+    for name, field in EarnRule.model_fields.items()
+    if not field.is_required()
+}
 
 
 def history_differences(before: ProgramDocument, after: ProgramDocument) -> list[str]:
@@ -57,6 +64,11 @@ def _short(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_short, value))}]"
     if isinstance(value, dict):
-        said = (f"{name}: {_short(item)}" for name, item in value.items() if item is not None)
+        usual = _USUAL if "gives" in value else {}
+        said = (
+            f"{name}: {_short(item)}"
+            for name, item in value.items()
+            if item is not None and (name not in usual or usual[name] != item)
+        )
         return f"{{{', '.join(said)}}}"
     return str(value)

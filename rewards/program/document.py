@@ -5,8 +5,6 @@ holds one may compute with it. Points and minor units are integers; periods are 
 calendar of ``timezone``.
 """
 
-import re
-from collections.abc import Callable
 from difflib import get_close_matches
 from functools import cache, cached_property
 from typing import Annotated, Any, Literal
@@ -14,43 +12,22 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
+    ValidationError,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from rewards.core.money import known_currency
-from rewards.program.durations import Duration, parse_duration, parse_month_day
+from rewards.program.points import PointsPolicy
+from rewards.program.referrals import ReferralPolicy, check_rewarded, points_policy
+from rewards.program.rules import Caps, EarnRule, Multiplier
+from rewards.program.sections import Count, Rounding, Section, Text, invalid
+from rewards.program.surveys import MOST_SURVEYS, SurveyDefinition, check_ids
 
-LARGEST_INTEGER = 2**53
 MOST_RULES = 200
-
-
-def invalid(message: str, *at: str | int) -> PydanticCustomError:
-    """Return the error to raise from a validator; ``at`` leads on from the validated field to the culprit."""
-    return PydanticCustomError("program", "{message}", {"message": message, "at": list(at)})
-
-
-def _checked(parse: Callable[[str], Any]) -> AfterValidator:
-    def check(text: str) -> str:
-        try:
-            parse(text)
-        except ValueError as error:
-            raise invalid(str(error)) from None
-        return text
-
-    return AfterValidator(check)
-
-
-def _positive(text: str) -> str:
-    if not parse_duration(text):
-        raise invalid(f"{text} is no time at all; write a longer period, for example P12M")
-    return text
 
 
 def _currency(code: str) -> str:
@@ -72,12 +49,6 @@ def _zone(name: str) -> str:
     return name
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip() or not text.isprintable():
-        raise invalid("must be readable text, not blank and without control characters")
-    return text
-
-
 def _an_integer(version: Any) -> Any:
     # To Python true and 1.0 equal 1, so a literal lets them pass.
     if isinstance(version, bool | float):
@@ -85,51 +56,12 @@ def _an_integer(version: Any) -> Any:
     return version
 
 
-_RULE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-
-
-def _rule_id(text: str) -> str:
-    if not _RULE_ID.fullmatch(text):
-        shape = "1 to 64 letters, digits, hyphens, underscores and dots, beginning with a letter or digit"
-        raise invalid(f"{text[:64]!r} is not an id: {shape}")
-    return text
-
-
-_DURATION_SCHEMA = {"type": "string", "format": "duration", "examples": ["P12M", "P14D", "PT30M"]}
-
-Count = Annotated[int, Field(ge=1, le=LARGEST_INTEGER)]
-Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_not_blank)]
-RuleId = Annotated[
-    str, AfterValidator(_rule_id), WithJsonSchema({"type": "string", "pattern": f"^{_RULE_ID.pattern}$"})
-]
-Period = Annotated[str, _checked(parse_duration), WithJsonSchema(_DURATION_SCHEMA)]
-PositivePeriod = Annotated[
-    str, _checked(parse_duration), AfterValidator(_positive), WithJsonSchema(_DURATION_SCHEMA)
-]
-MonthDay = Annotated[
-    str,
-    _checked(parse_month_day),
-    WithJsonSchema({"type": "string", "pattern": r"^\d\d-\d\d$", "examples": ["06-30", "12-31"]}),
-]
 CurrencyCode = Annotated[
     str, AfterValidator(_currency), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{3}$"})
 ]
 ZoneName = Annotated[
     str, AfterValidator(_zone), WithJsonSchema({"type": "string", "examples": ["Europe/London"]})
 ]
-
-Rounding = Literal["floor", "half_up", "ceil"]
-ActivityType = Literal["purchase", "survey", "referral", "review", "signup", "custom"]
-
-
-class Section(BaseModel):
-    """What all parts of the document share: strict types, no unknown fields, immutable, documented fields.
-
-    Lists are kept as tuples so that a document can never change; what is read is a list, so for them alone
-    strictness is off.
-    """
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class BaseAmount(Section):
@@ -141,135 +73,8 @@ class BaseAmount(Section):
     """Earn on tax; false takes it off the total."""
     shipping: bool = True
     """Earn on shipping; false takes it off the total."""
-
-
-class PerAmount(Section):
-    """Points in proportion to the order's base amount."""
-
-    type: Literal["per_amount"]
-    points: Annotated[int, Field(ge=1, le=1_000_000)]
-    """This many points…"""
-    per_minor: Annotated[int, Field(ge=1, le=1_000_000_000_000)]
-    """…for this much money, in minor units: 100 with GBP is one pound, 1 with JPY is one yen."""
-    whole_blocks: bool = False
-    """Count only whole blocks of `per_minor`: 10 points per 10.00 give 40 on 49.99, not 49."""
-    rounding: Rounding = "floor"
-    """How the rule's points are rounded to a whole number, once, at the end of the rule."""
-
-    @field_validator("rounding")
-    @classmethod
-    def _rounding_has_effect(cls, rounding: Rounding, info: ValidationInfo) -> Rounding:
-        if info.data.get("whole_blocks") and rounding != "floor":
-            raise invalid(f"{rounding} has no effect with whole_blocks: true; leave one of the two out")
-        return rounding
-
-
-class Fixed(Section):
-    """The same number of points each time."""
-
-    type: Literal["fixed"]
-    points: Count
-
-
-Gives = Annotated[PerAmount | Fixed, Field(discriminator="type")]
-
-
-class EarnRule(Section):
-    """What one kind of activity gives. All rules of an activity's type apply, and what they give adds up."""
-
-    id: RuleId
-    """Name of the rule in explanations and reports; keep it when you change the rule."""
-    name: Text | None = None
-    activity: ActivityType
-    gives: Gives
-    # A rule's optional parts (condition, priority, stacking, caps, dates) join here.
-
-    @field_validator("gives")
-    @classmethod
-    def _money_needs_a_purchase(cls, gives: Gives, info: ValidationInfo) -> Gives:
-        activity = info.data.get("activity", "purchase")
-        if gives.type == "per_amount" and activity != "purchase":
-            raise invalid(
-                f"only a purchase has an amount, and this rule is for {activity}; use fixed points", "type"
-            )
-        return gives
-
-
-class NeverExpires(Section):
-    """Points live for ever."""
-
-    type: Literal["never"]
-
-
-class ExpiresAfter(Section):
-    """Points live for a period from the activity, to the instant unless rounded up."""
-
-    type: Literal["after"]
-    period: PositivePeriod
-    round_up_to: Literal["month", "year"] | None = None
-    """Let points live on to the end of the month or year in which the period ends."""
-
-
-class ExpiresOnDates(Section):
-    """Points die at the end of the first listed day that is at least `minimum_life` away."""
-
-    type: Literal["dates"]
-    dates: Annotated[tuple[MonthDay, ...], Field(strict=False, min_length=1, max_length=366)]
-    """Days of every year, as MM-DD; 02-29 is the last day of February."""
-    minimum_life: Period | None = None
-
-    @field_validator("dates")
-    @classmethod
-    def _dates_differ(cls, dates: tuple[str, ...]) -> tuple[str, ...]:
-        for position, day in enumerate(dates):
-            if day in dates[:position]:
-                raise invalid(f"{day} is listed twice", position)
-        return dates
-
-
-class ExpiresOnInactivity(Section):
-    """All points die when the customer neither earned nor redeemed for a period."""
-
-    type: Literal["inactivity"]
-    period: PositivePeriod
-
-
-Expiry = Annotated[
-    NeverExpires | ExpiresAfter | ExpiresOnDates | ExpiresOnInactivity, Field(discriminator="type")
-]
-
-
-class PointsPolicy(Section):
-    """How long points wait, how long they live, and whether a balance may fall below zero."""
-
-    pending: Period | None = None
-    """How long after the activity points become available, for example P14D for a refund window."""
-    expiry: Expiry = NeverExpires(type="never")
-    negative_balance: Literal["allow", "clamp"] = "allow"
-    """When a refund takes back points that were spent: owe them (allow), or forgive them (clamp)."""
-
-    @field_validator("expiry")
-    @classmethod
-    def _outlives_pending(cls, expiry: Expiry, info: ValidationInfo) -> Expiry:
-        pending_text = info.data.get("pending")
-        if pending_text is None or isinstance(expiry, NeverExpires):
-            return expiry
-        pending = parse_duration(pending_text)
-        if isinstance(expiry, ExpiresOnDates):
-            # The end of a day lies after its every instant, so a life as long as the wait will do.
-            life = parse_duration(expiry.minimum_life or "P0D")
-            field, suffices = "minimum_life", life == pending or _surely_longer(life, pending)
-        else:
-            field, suffices = "period", _surely_longer(parse_duration(expiry.period), pending)
-        if not suffices:
-            remedy = f"make this longer than pending ({pending_text})"
-            raise invalid(f"points could expire before they are available; {remedy}", field)
-        return expiry
-
-
-def _surely_longer(life: Duration, pending: Duration) -> bool:
-    covers = life.months >= pending.months and life.days >= pending.days and life.seconds >= pending.seconds
-    return (covers and life != pending) or life.shortest() > pending.longest()
+    points: bool = True
+    """Earn on what was paid with points; false takes an order's `points_minor` off the total."""
 
 
 class RedemptionPolicy(Section):
@@ -306,11 +111,17 @@ class ProgramDocument(Section):
     """IANA zone on whose calendar periods and expiry dates are computed."""
     base_amount: BaseAmount = BaseAmount()
     earn: Annotated[tuple[EarnRule, ...], Field(strict=False, max_length=MOST_RULES)] = ()
-    points: PointsPolicy = PointsPolicy()
+    caps: Caps = ()
+    """The most that all rules together may give to one customer."""
+    # Checked even where it is left out: rules may have a life of their own.
+    points: PointsPolicy = Field(default=PointsPolicy(), validate_default=True)
     redemption: RedemptionPolicy = RedemptionPolicy()
     refunds: RefundPolicy = RefundPolicy()
+    surveys: Annotated[tuple[SurveyDefinition, ...], Field(strict=False, max_length=MOST_SURVEYS)] = ()
+    referrals: ReferralPolicy | None = None
+    """When customers who bring others are rewarded; null for never."""
     # Optional sections join here, each with a default that means "the program has none" (tiers, rewards,
-    # surveys, referrals, holdout): documents published before a section existed keep their meaning.
+    # holdout): documents published before a section existed keep their meaning.
 
     @field_validator("earn")
     @classmethod
@@ -320,9 +131,67 @@ class ProgramDocument(Section):
             if rule.id in seen:
                 raise invalid(f"another rule has the id {rule.id!r}; give each rule its own", position, "id")
             seen.add(rule.id)
+        _check_multiplied(rules)
         return rules
+
+    @field_validator("points")
+    @classmethod
+    def _own_lives_fit(cls, points: PointsPolicy, info: ValidationInfo) -> PointsPolicy:
+        for rule in info.data.get("earn", ()):
+            try:
+                rule.points_policy(points)
+            except ValidationError as error:
+                why = error.errors()[0].get("ctx", {}).get("message", "its points cannot live like that")
+                raise invalid(f"rule {rule.id!r} has a pending period or expiry of its own: {why}") from None
+        return points
+
+    @field_validator("surveys")
+    @classmethod
+    def _survey_ids_differ(cls, surveys: tuple[SurveyDefinition, ...]) -> tuple[SurveyDefinition, ...]:
+        check_ids([survey.id for survey in surveys], "survey")
+        return surveys
+
+    @field_validator("referrals")
+    @classmethod
+    def _referrals_are_rewarded(
+        cls, referrals: ReferralPolicy | None, info: ValidationInfo
+    ) -> ReferralPolicy | None:
+        if referrals is not None and "earn" in info.data:
+            check_rewarded(referrals, info.data["earn"], info.data.get("points"))
+        return referrals
+
+    def points_of(self, rule: EarnRule) -> PointsPolicy:
+        """Return when the points of one of the program's rules can be spent and expire."""
+        return points_policy(self.referrals, rule, self.points)
 
     @cached_property
     def zone(self) -> ZoneInfo:
         """The program's time zone."""
         return ZoneInfo(self.timezone)
+
+
+def _check_multiplied(rules: tuple[EarnRule, ...]) -> None:
+    """Check that each multiplier multiplies rules that are there, of its activity, and no multipliers."""
+    by_id = {rule.id: rule for rule in rules}
+    for position, rule in enumerate(rules):
+        if not isinstance(rule.gives, Multiplier):
+            continue
+        for index, name in enumerate(rule.gives.of):
+            at = (position, "gives", "of", index)
+            other = by_id.get(name)
+            if other is None:
+                close = get_close_matches(name, by_id, n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise invalid(f"there is no rule {name!r}{hint}", *at)
+            if other.activity != rule.activity:
+                raise invalid(f"rule {name!r} is for {other.activity}, not {rule.activity}", *at)
+            if other.gives.type in ("multiplier", "at_least"):
+                raise invalid(f"rule {name!r} is no rule that gives points by itself", *at)
+        if not rule.gives.of and not any(
+            each.activity == rule.activity and each.gives.type == "per_amount" for each in rules
+        ):
+            raise invalid(
+                f"no per_amount rule is for {rule.activity}; name in `of` what it multiplies",
+                position,
+                "gives",
+            )

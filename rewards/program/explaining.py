@@ -67,7 +67,7 @@ def _short(value: Any) -> str:
 
 
 def _unknown_field(name: str, parent: Any) -> str:
-    known = list(parent.model_fields) if _is_model(parent) else []
+    known = [field.alias or own for own, field in parent.model_fields.items()] if _is_model(parent) else []
     close = get_close_matches(name[:64], known, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return f"unknown field{hint} (known here: {', '.join(known)})"
@@ -80,8 +80,7 @@ def _not_one_of(known: str, value: Any) -> str:
 
 
 def _tags(parent: Any, path: Path) -> str:
-    field = parent.model_fields[path[-1]].annotation if _is_model(parent) else None
-    return ", ".join(_by_tag(field))
+    return ", ".join(_by_tag(_inside(parent, path[-1])))
 
 
 def _is_model(kind: Any) -> bool:
@@ -134,8 +133,8 @@ def _by_tag(kind: Any) -> dict[str, Any]:
 
 def _inside(kind: Any, part: str | int) -> Any:
     if _is_model(kind):
-        field = kind.model_fields.get(part)
-        return None if field is None else field.annotation
+        named = [field for own, field in kind.model_fields.items() if part == (field.alias or own)]
+        return named[0].annotation if named else None
     if get_origin(kind) is tuple and isinstance(part, int):
         return get_args(kind)[0]
     return None

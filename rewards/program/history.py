@@ -23,13 +23,17 @@ class ProgramVersion:
 class ProgramHistory:
     """All published versions. At least one is needed to ask which is in force."""
 
-    __slots__ = ("_by_version", "_effective", "_in_order")
+    __slots__ = ("_by_version", "_effective", "_in_order", "budgets")
 
     def __init__(self, versions: Iterable[ProgramVersion]) -> None:
         self._by_version = {version.version: version for version in sorted(versions, key=lambda v: v.version)}
         # Sorting is stable: of two versions effective at the same instant the higher comes last, and wins.
         self._in_order = sorted(self._by_version.values(), key=lambda v: v.effective_from)
         self._effective = [version.effective_from for version in self._in_order]
+        #: Rules that have a budget in any version; what is taken back may free any of them.
+        self.budgets = frozenset(
+            rule.id for version in self._in_order for rule in version.document.earn if rule.budget is not None
+        )
 
     def __len__(self) -> int:
         return len(self._by_version)

@@ -6,12 +6,14 @@ values, so an upload cannot exhaust the process.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path as FilePath
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+from rewards.program.checking import Remark, cautions, problems
 from rewards.program.document import ProgramDocument
 from rewards.program.explaining import explain
 from rewards.program.yaml_reading import Located, Path, Unreadable, plain, read
@@ -82,6 +84,21 @@ def load_text(text: str | bytes, *, source: str = "") -> ProgramDocument:
     return _validated(located, source)
 
 
+def cautions_of(
+    document: ProgramDocument, now: datetime, text: str | bytes = "", source: str = ""
+) -> list[ProgramError]:
+    """Return what is allowed but hardly meant, such as a rule that never applies.
+
+    Args:
+        document: a valid document.
+        now: the present.
+        text: the text that it was read from, for lines; without it the remarks have paths only.
+        source: its name in messages.
+    """
+    located = read(_decoded(text)) if text else Located(None)
+    return [_remarked(remark, located, source if text else None) for remark in cautions(document, now)]
+
+
 def parse_document(data: Any) -> ProgramDocument:
     """Read a document from plain data, such as a decoded JSON body; errors have a path but no line.
 
@@ -98,8 +115,13 @@ def json_schema() -> dict[str, Any]:
 
 
 def to_yaml(document: ProgramDocument) -> str:
-    """Write a document as YAML with every field and default in it; reading it gives an equal document."""
+    """Write a document as YAML; reading it gives an equal document.
+
+    Every field and default is in it, but for the many optional parts of rules and surveys.
+    """
     data = document.model_dump(mode="json")
+    for name in ("earn", "surveys"):
+        data[name] = [each.model_dump(mode="json", exclude_defaults=True) for each in getattr(document, name)]
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
@@ -135,6 +157,7 @@ def _validated(located: Located, source: str | None) -> ProgramDocument:
     except ValidationError as invalid:
         errors += _explained(invalid, located, source)
     else:
+        errors += [_remarked(remark, located, source) for remark in problems(document)]
         if not errors:
             return document
     errors.sort(key=lambda error: (error.line or 0, error.column or 0))
@@ -142,6 +165,11 @@ def _validated(located: Located, source: str | None) -> ProgramDocument:
         more = f"and {len(errors) - _MOST_ERRORS} more errors"
         errors[_MOST_ERRORS:] = [ProgramError("", None, None, more, source or "")]
     raise ProgramInvalid(errors)
+
+
+def _remarked(remark: Remark, located: Located, source: str | None) -> ProgramError:
+    line, column = located.position(remark.path) if source is not None else (None, None)
+    return ProgramError(path_text(remark.path), line, column, remark.message, source or "")
 
 
 def _explained(invalid: ValidationError, located: Located, source: str | None) -> list[ProgramError]:

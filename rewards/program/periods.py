@@ -13,14 +13,14 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from rewards.program.compiled import ByIdentity
-from rewards.program.document import (
+from rewards.program.durations import Duration, parse_duration, parse_month_day
+from rewards.program.points import (
     ExpiresAfter,
     ExpiresOnDates,
     ExpiresOnInactivity,
     NeverExpires,
     PointsPolicy,
 )
-from rewards.program.durations import Duration, parse_duration, parse_month_day
 
 __all__ = [
     "Duration",

@@ -12,16 +12,10 @@ from sqlalchemy import Connection, Text, cast, func, insert, select, text
 from rewards.core.money import minor_digits
 from rewards.ledger.tables import ProgramVersionRow
 from rewards.program.differences import history_differences
-from rewards.program.document import (
-    BaseAmount,
-    EarnRule,
-    ExpiresAfter,
-    PerAmount,
-    PointsPolicy,
-    ProgramDocument,
-    RedemptionPolicy,
-)
+from rewards.program.document import BaseAmount, ProgramDocument, RedemptionPolicy
 from rewards.program.history import ProgramHistory, ProgramVersion
+from rewards.program.points import ExpiresAfter, PointsPolicy
+from rewards.program.rules import EarnRule, PerAmount
 
 __all__ = [
     "HistoryCache",

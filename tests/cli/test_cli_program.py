@@ -74,3 +74,27 @@ def test_the_schema_is_json(rewards: Callable[..., Any]) -> None:
     schema = json.loads(rewards("program", "schema").stdout)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert "earn" in schema["properties"]
+
+
+def test_what_is_hardly_meant_is_warned_of(rewards: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "program.yaml"
+    file.write_text(PROGRAM + '    when: "time.hour == 25"\n', encoding="utf-8")
+    for command in ("validate", "publish"):
+        done = rewards("program", command, file)
+        assert done.exit_code == 0
+        assert done.stderr.startswith(f"warning: {file}:9:5: earn[0].when: the rule never applies: ")
+
+
+def test_an_old_version_is_published_again(rewards: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "program.yaml"
+    file.write_text(PROGRAM, encoding="utf-8")
+    assert rewards("program", "publish", file).exit_code == 0
+    again = rewards("program", "publish", "--again", 1)
+    assert again.exit_code == 0
+    assert "name: Tea club → Starter program" in again.stderr
+    assert (
+        rewards("program", "show", "--version", 3).stdout == rewards("program", "show", "--version", 1).stdout
+    )
+    assert rewards("program", "publish", "--again", 9).exit_code == 1
+    for wrong in ((), (file, "--again", 1)):
+        assert rewards("program", "publish", *wrong).exit_code == 2

@@ -100,13 +100,14 @@ def test_a_killed_import_is_resumed_without_a_double_award(
 def test_jobs_are_listed_and_run(rewards: Callable[..., Any], orders: Path) -> None:
     assert rewards("import", "orders", orders).exit_code == 0
     listed = rewards("jobs", "list").stdout.splitlines()
-    assert [line.split()[0] for line in listed] == ["JOB", "release-holds", "expire"]
+    assert [line.split()[0] for line in listed] == ["JOB", "release-holds", "expire", "referrals"]
     assert "never" in listed[1]
     run = rewards("jobs", "run", "all", "--now", "2027-06-01T00:00:00Z")
     assert run.exit_code == 0
     assert run.stdout.splitlines() == [
         "release-holds: 0 customers settled, 0 points released",
         "expire: 7 customers settled, 780 points expired",
+        "referrals: 0 referrals followed up, 0 expired",
     ]
     assert "ok: 7 customers settled" in rewards("jobs", "list").stdout
 
@@ -114,7 +115,7 @@ def test_jobs_are_listed_and_run(rewards: Callable[..., Any], orders: Path) -> N
 def test_an_unknown_job_is_one_line(rewards: Callable[..., Any]) -> None:
     unknown = rewards("jobs", "run", "tiers")
     assert (unknown.exit_code, unknown.stdout) == (1, "")
-    assert unknown.stderr == "There is no job 'tiers'; there are: release-holds, expire\n"
+    assert unknown.stderr == "There is no job 'tiers'; there are: release-holds, expire, referrals\n"
     when = rewards("jobs", "run", "expire", "--now", "soon")
     assert (when.exit_code, len(when.stderr.splitlines())) == (1, 1)
 

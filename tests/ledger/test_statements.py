@@ -441,6 +441,7 @@ class TestEntries:
             "actor": "test",
             "note": None,
             "digest": first[0]["digest"],
+            "explanation": [{"rule_id": "base", "points": 5, "text": "1 point per 0.01 GBP on 0.05 GBP"}],
         }
         assert len(bytes.fromhex(first[0]["digest"])) == 32
 

@@ -116,6 +116,11 @@ def test_an_untouched_ledger_holds(ledger: Database) -> None:
         ),
         ("DELETE FROM reversals WHERE customer_id = 'a'", "reversal", 5),
         ("UPDATE reversals SET refund_id = 'other' WHERE customer_id = 'a'", "reversal", 5),
+        ("UPDATE accounts SET purchases = purchases + 1 WHERE customer_id = 'a'", "account-facts", 5),
+        ("UPDATE accounts SET spent_minor = spent_minor - 1 WHERE customer_id = 'a'", "account-facts", 5),
+        ("UPDATE accounts SET last_purchase_at = '2020-01-01' WHERE customer_id = 'a'", "account-facts", 5),
+        ("UPDATE accounts SET joined_at = NULL WHERE customer_id = 'a'", "account-facts", 5),
+        ("INSERT INTO counts VALUES ('a', 'rule:base', 'life', 5, 1)", "counts", None),
     ],
 )
 def test_tampering_is_named(

@@ -5,9 +5,10 @@ import pytest
 from pydantic import ValidationError
 from sample_programs import PER_POUND, program, program_data, rule
 
-from rewards.program.document import ExpiresAfter, NeverExpires, ProgramDocument
+from rewards.program.document import ProgramDocument
 from rewards.program.explaining import explain
 from rewards.program.loading import json_schema, path_text
+from rewards.program.points import ExpiresAfter, NeverExpires
 
 
 def test_what_is_left_out_has_its_documented_default() -> None:
@@ -75,7 +76,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (
         {"earn": [rule(type="fix", points=1)]},
         "earn[0].gives.type",
-        "must be one of per_amount, fixed, not 'fix'",
+        "must be one of per_amount, fixed, per_unit, multiplier, at_least, not 'fix'",
     ),
     ({"earn": [rule(type="fixed", points=0)]}, "earn[0].gives.points", "must be at least 1, not 0"),
     ({"earn": [rule(type="fixed", points=-5)]}, "earn[0].gives.points", "must be at least 1, not -5"),
@@ -101,7 +102,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (
         {"earn": [rule(type="per_amount", points=1, per_minor=1, whole_block=True)]},
         "earn[0].gives.whole_block",
-        "did you mean 'whole_blocks'? (known here: type, points, per_minor, whole_blocks, rounding)",
+        "did you mean 'whole_blocks'? (known here: type, points, per_minor, whole_blocks, rounding, items)",
     ),
     (
         {"earn": [rule(type="per_amount", points=1, per_minor=1, whole_blocks=True, rounding="ceil")]},

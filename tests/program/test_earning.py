@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from sample_programs import program, rule
 
 from rewards.core.errors import BalanceTooLarge
-from rewards.program.earning import Grant, base_amount_minor, earn
+from rewards.ledger.state import Grant
+from rewards.program.earning import earn
+from rewards.program.plans import base_amount_minor
 
 
 @dataclass
@@ -65,7 +67,7 @@ def rounded(exact: Fraction, rounding: str) -> int:
     ],
 )
 def test_points_per_amount(gives: dict[str, Any], total_minor: int, points: int, text: str | None) -> None:
-    (grant,) = earn(program(earn=[rule(type="per_amount", **gives)]), Purchase(total_minor))
+    (grant,) = earn(program(earn=[rule(type="per_amount", **gives)]), Purchase(total_minor)).grants
     assert grant == Grant("base", None, points, total_minor, text or grant.text)
 
 
@@ -75,7 +77,7 @@ def test_points_per_amount(gives: dict[str, Any], total_minor: int, points: int,
 )
 def test_texts_count_decimals_as_the_currency_does(currency: str, per_minor: int, text: str) -> None:
     document = program(currency=currency, earn=[rule(type="per_amount", points=1, per_minor=per_minor)])
-    assert earn(document, Purchase(4999))[0].text == text
+    assert earn(document, Purchase(4999)).grants[0].text == text
 
 
 @pytest.mark.parametrize(
@@ -93,13 +95,13 @@ def test_what_the_base_amount_includes(parts: dict[str, bool], base: int) -> Non
     purchase = Purchase(10_000, discount_minor=1_000, tax_minor=2_000, shipping_minor=500)
     document = program(base_amount=parts)
     assert base_amount_minor(document, purchase) == base
-    (grant,) = earn(document, purchase)
+    (grant,) = earn(document, purchase).grants
     assert (grant.base_minor, grant.points) == (base, base // 100)
 
 
 def test_the_base_amount_is_never_negative() -> None:
     document = program(base_amount={"tax": False, "shipping": False})
-    (grant,) = earn(document, Purchase(1_000, tax_minor=800, shipping_minor=500))
+    (grant,) = earn(document, Purchase(1_000, tax_minor=800, shipping_minor=500)).grants
     assert (grant.base_minor, grant.points) == (0, 0)
 
 
@@ -115,7 +117,7 @@ def test_the_base_amount_is_never_negative() -> None:
 )
 def test_fixed_points(activity: Other, points: int, text: str) -> None:
     document = program(earn=[rule("bonus", activity.type, type="fixed", points=points)])
-    assert earn(document, activity) == [Grant("bonus", None, points, 0, text)]
+    assert earn(document, activity).grants == [Grant("bonus", None, points, 0, text)]
 
 
 def test_rules_of_the_activitys_type_add_up_in_their_order() -> None:
@@ -126,18 +128,18 @@ def test_rules_of_the_activitys_type_add_up_in_their_order() -> None:
             rule("base", type="per_amount", points=1, per_minor=100),
         ]
     )
-    grants = earn(document, Purchase(4999))
+    grants = earn(document, Purchase(4999)).grants
     assert [(grant.rule_id, grant.points, grant.text) for grant in grants] == [
         ("thanks", 10, "10 points for purchase"),
         ("base", 49, "1 point per 1.00 GBP on 49.99 GBP"),
     ]
-    assert earn(document, Other("review")) == []
-    assert earn(program(earn=[]), Purchase(4999)) == []
+    assert earn(document, Other("review")).grants == []
+    assert earn(program(earn=[]), Purchase(4999)).grants == []
 
 
 def test_more_points_than_can_be_kept_are_refused() -> None:
     document = program(earn=[rule(type="per_amount", points=2, per_minor=1)])
-    assert earn(document, Purchase(2**52))[0].points == 2**53
+    assert earn(document, Purchase(2**52)).grants[0].points == 2**53
     with pytest.raises(BalanceTooLarge, match="Rule 'base' would give more than 9007199254740992 points"):
         earn(document, Purchase(2**52 + 1))
 
@@ -152,7 +154,7 @@ def test_rounding_is_exact(
     total_minor: int, points: int, per_minor: int, rounding: Literal["floor", "half_up", "ceil"]
 ) -> None:
     document = program(earn=[rule(type="per_amount", points=points, per_minor=per_minor, rounding=rounding)])
-    (grant,) = earn(document, Purchase(total_minor))
+    (grant,) = earn(document, Purchase(total_minor)).grants
     assert grant.points == rounded(Fraction(total_minor * points, per_minor), rounding)
 
 
@@ -161,5 +163,5 @@ def test_whole_blocks_are_counted_before_they_are_multiplied(
     total_minor: int, points: int, per_minor: int
 ) -> None:
     document = program(earn=[rule(type="per_amount", points=points, per_minor=per_minor, whole_blocks=True)])
-    (grant,) = earn(document, Purchase(total_minor))
+    (grant,) = earn(document, Purchase(total_minor)).grants
     assert grant.points == math.floor(Fraction(total_minor, per_minor)) * points

@@ -100,7 +100,7 @@ refunds: up
         "p.yaml:8:31: earn[0].gives.points: must be a whole number, not 1.5",
         "p.yaml:8:44: earn[0].gives.per_minor: must be at least 1, not 0",
         "p.yaml:9:5: earn[1].id: is required, but missing",
-        "p.yaml:10:13: earn[1].gives.type: must be one of per_amount, fixed, not 'gift'",
+        "p.yaml:10:13: earn[1].gives.type: must be one of per_amount, fixed, per_unit, multiplier, at_least, not 'gift'",
         "p.yaml:12:3: points.expiry.period: is required, but missing",
         (
             "p.yaml:14:5: points.expiry.perod: unknown field; did you mean 'period'?"

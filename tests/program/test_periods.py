@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rewards.program import periods
-from rewards.program.document import PointsPolicy
 from rewards.program.durations import parse_duration
+from rewards.program.points import PointsPolicy
 
 LONDON = ZoneInfo("Europe/London")
 ZONES = [

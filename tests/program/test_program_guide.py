@@ -95,7 +95,7 @@ def happening(text: str, currency: str) -> Happening:
 
 
 def check_earning(program: ProgramDocument, what: str, points: str, explanation: str) -> None:
-    grants = earn(program, happening(what, program.currency))
+    grants = earn(program, happening(what, program.currency)).grants
     assert (sum(grant.points for grant in grants), "; ".join(grant.text for grant in grants)) == (
         int(points),
         explanation,

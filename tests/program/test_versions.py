@@ -109,9 +109,9 @@ def test_the_starter_gives_a_point_per_whole_unit_worth_a_hundredth_of_it(
     document = starter_program(currency, "Asia/Tokyo")
     assert document.currency == currency
     assert document.timezone == "Asia/Tokyo"
-    assert earn(document, Purchase(one_unit))[0].text == text
+    assert earn(document, Purchase(one_unit)).grants[0].text == text
     assert [
-        earn(document, Purchase(total))[0].points for total in (one_unit - 1, one_unit, 50 * one_unit)
+        earn(document, Purchase(total)).grants[0].points for total in (one_unit - 1, one_unit, 50 * one_unit)
     ] == [0, 1, 50]
     assert value_minor(document.redemption, points) == worth_minor
     # Nothing that can be redeemed is worth nothing.

@@ -149,7 +149,9 @@ BREAKS = {
                                                 FROM jsonb_array_elements_text(r.by_grant::jsonb) AS part)""",
     "an award's entry gave what the activity says": """
         SELECT a.customer_id, a.award_seq, a.activity_key FROM activities AS a
-        LEFT JOIN entries AS e ON (e.customer_id, e.seq, e.kind) = (a.customer_id, a.award_seq, 'award')
+        LEFT JOIN (
+            SELECT customer_id, cause, sum(points) AS points FROM entries WHERE kind = 'award' GROUP BY 1, 2
+        ) AS e ON (e.customer_id, e.cause) = (a.customer_id, a.activity_key)
         WHERE coalesce(e.points <> a.points, true)
            OR a.points <> (SELECT coalesce(sum((g ->> 'points')::bigint), 0) FROM jsonb_array_elements(a.grants::jsonb) AS g)""",
     "every accepted command is in the ledger, and every refused one is not": """

@@ -119,11 +119,8 @@ def _check_debit(ledger: Ledger, customer_id: str, debit: int, out: int, *, was_
 def _check_refunds(ledger: Ledger, customer_id: str) -> None:
     entries = {entry.seq: entry for entry in ledger.entries[customer_id]}
     for key, activity in ledger.activities[customer_id].items():
-        assert (
-            entries[activity.award_seq].points
-            == activity.points
-            == sum(each.points for each in activity.grants)
-        )
+        booked = [each.points for each in entries.values() if (each.kind, each.cause) == ("award", key)]
+        assert sum(booked) == activity.points == sum(each.points for each in activity.grants)
         if activity.body["type"] != "purchase":
             continue
         order_id = activity.body["order_id"]

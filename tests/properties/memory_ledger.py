@@ -22,6 +22,8 @@ from rewards.ledger.needs import Needs
 from rewards.ledger.state import (
     Account,
     Consumption,
+    Count,
+    CountKey,
     CustomerState,
     Decision,
     Entry,
@@ -30,6 +32,7 @@ from rewards.ledger.state import (
     Redemption,
     Remembered,
     Reversal,
+    add_count,
 )
 from rewards.program.document import ProgramDocument
 from rewards.program.history import ProgramHistory, ProgramVersion
@@ -53,6 +56,8 @@ class Ledger:
         self.redemptions: dict[str, dict[int, Redemption]] = defaultdict(dict)
         self.activities: dict[str, dict[str, RecordedActivity]] = defaultdict(dict)
         self.reversals: dict[str, dict[tuple[str, str], Reversal]] = defaultdict(dict)
+        self.counts: dict[str, dict[CountKey, Count]] = defaultdict(dict)
+        self.budgets: dict[str, Count] = {}
 
     def publish(self, document: dict[str, Any], effective_from: datetime, now: datetime) -> None:
         version = len(self.programs) + 1
@@ -70,7 +75,7 @@ class Ledger:
                 owned.append((customer_of(submission), submission))
             except Refusal as refusal:
                 answers[id(submission)] = _refused(refusal)
-        states = self._load(needs_of(owned), now)
+        states = self._load(needs_of(owned, self.programs, now), now)
         answered = []
         for submission in submissions:
             customer_id = next((owner for owner, each in owned if each is submission), None)
@@ -103,6 +108,8 @@ class Ledger:
             assert decision.after is not None
             after = decision.after
             self._keep(customer_id, decision)
+            decision.spend(self.budgets)
+            decision.spend(state.budgets)
         if key is not None and after.exists and (decision.refusal is None or submission.remember_refusal):
             remembered = Remembered(submission.input_hash(), answer.status, answer.body)
             assert (customer_id, key) not in self.commands
@@ -126,7 +133,12 @@ class Ledger:
                 states[customer_id].remembered[key] = self.commands[customer_id, key]
             if name is not None and name in self.activities[customer_id]:
                 states[customer_id].activities[name] = None
+        for customer_id, name, period in needs.counts:
+            if (name, period) in self.counts[customer_id]:
+                states[customer_id].counts[name, period] = self.counts[customer_id][name, period]
+        budgets = {rule_id: self.budgets[rule_id] for rule_id in needs.budgets if rule_id in self.budgets}
         for customer_id, state in states.items():
+            state.budgets = budgets
             self._load_orders(customer_id, state, needs)
             if customer_id in with_lots:
                 self._load_lots(customer_id, state, needs)
@@ -151,7 +163,9 @@ class Ledger:
                 or (has_order and customer_id in needs.all_orders)
             ):
                 state.redemptions[seq] = deepcopy(redemption)
-        numbers = {each.award_seq for each in state.activities.values() if each is not None}
+        numbers = {
+            lot_seq for each in state.activities.values() if each is not None for lot_seq in each.lot_seqs()
+        }
         debits = {each.debit_seq for each in state.redemptions.values()}
         for (_, lot_seq, debit_seq), points in self.consumptions[customer_id].items():
             if debit_seq in debits and lot_seq > 0:
@@ -181,6 +195,8 @@ class Ledger:
             assert lot.expired >= 0
             assert lot.remaining + lot.expired <= lot.points
             self.lots[customer_id][lot.lot_seq] = lot.copy()
+        for key, count in decision.counts.items():
+            add_count(self.counts[customer_id], key, count)
         for row in decision.consumptions:
             self._consume(customer_id, row)
         for redemption in [*decision.new_redemptions, *decision.changed_redemptions.values()]:
@@ -219,9 +235,18 @@ class Ledger:
             "lots": {name: rows for name, rows in self.lots.items() if rows},
             "consumptions": {name: rows for name, rows in self.consumptions.items() if rows},
             "redemptions": {name: rows for name, rows in self.redemptions.items() if rows},
+            # The database makes a budget's row, of nothing, to lock it.
+            "counts": {
+                name: _of_something(rows) for name, rows in self.counts.items() if _of_something(rows)
+            },
+            "budgets": _of_something(self.budgets),
             "activities": {name: rows for name, rows in self.activities.items() if rows},
             "reversals": {name: rows for name, rows in self.reversals.items() if rows},
         }
+
+
+def _of_something(counts: dict[Any, Count]) -> dict[Any, Count]:
+    return {key: count for key, count in counts.items() if any(count)}
 
 
 def _without(row: dict[str, Any], name: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from rewards.engine import Answer, Engine
 from rewards.ledger.balances import Balance
 from rewards.ledger.state import (
     Account,
+    Count,
     Entry,
     Grant,
     Lot,
@@ -109,14 +110,14 @@ class OnDatabase:
 
 _ACCOUNTS = """
 SELECT customer_id, seq, balance, available, pending, held, deficit, digest, as_of, next_change_at,
-       last_activity_at, inactive_at
+       last_activity_at, inactive_at, purchases, spent_minor, last_purchase_at, joined_at, tags
 FROM accounts"""
 _LOTS = "lot_seq, points, remaining, expired, available_at, expires_at, expires_on_inactivity, written_off"
 _REDEMPTIONS = """redemption_seq, status, points, captured, reinstated, redeem_seq, value_minor, currency, order_id,
 program_version, hold_expires_at, occurred_at, resolved_at"""
 _ENTRIES = """customer_id, seq, kind, points, balance_after, occurred_at, recorded_at, cause, program_version, actor, note,
 idempotency_key, digest"""
-_ACTIVITIES = "activity_key, award_seq, points, program_version, occurred_at, body, grants"
+_ACTIVITIES = "activity_key, award_seq, points, program_version, occurred_at, body, grants, counted"
 _REVERSALS = """order_id, refund_id, reversal_seq, amount_minor, lines, by_grant, is_full, clawed_back, written_off,
 reinstated, occurred_at"""
 
@@ -131,7 +132,7 @@ def read_ledger(conn: Connection) -> Ledger:
     for row in rows(_ENTRIES, "entries"):
         ledger.entries[row[0]].append(Entry(*row))
     for row in conn.execute(text(_ACCOUNTS)):
-        ledger.accounts[row[0]] = Account(*row)
+        ledger.accounts[row[0]] = Account(*row[:-1], tuple(row[-1]))
     for row in rows("customer_id, idempotency_key, input_hash, status, answer", "commands"):
         ledger.commands[row[0], row[1]] = Remembered(*row[2:])
     for customer_id, *lot in rows(f"customer_id, {_LOTS}", "lots"):
@@ -140,9 +141,16 @@ def read_ledger(conn: Connection) -> Ledger:
         ledger.consumptions[row[0]][row[1], row[2], row[3]] = row[4]
     for customer_id, *redemption in rows(f"customer_id, {_REDEMPTIONS}", "redemptions"):
         ledger.redemptions[customer_id][redemption[0]] = Redemption(*redemption)
-    for customer_id, *activity, grants in rows(f"customer_id, {_ACTIVITIES}", "activities"):
-        recorded = RecordedActivity(*activity, [Grant(**grant) for grant in grants])
+    for customer_id, *activity, grants, counted in rows(f"customer_id, {_ACTIVITIES}", "activities"):
+        keys = [tuple(key) for key in counted or ()]
+        recorded = RecordedActivity(*activity, [Grant(**grant) for grant in grants], keys)
         ledger.activities[customer_id][recorded.activity_key] = recorded
     for customer_id, *reversal in rows(f"customer_id, {_REVERSALS}", "reversals"):
         ledger.reversals[customer_id][reversal[0], reversal[1]] = Reversal(*reversal)
+    for customer_id, name, period, points, times in rows(
+        "customer_id, name, period, points, times", "counts"
+    ):
+        ledger.counts[customer_id][name, period] = Count(points, times)
+    for rule_id, points, times in rows("rule_id, points, times", "budgets"):
+        ledger.budgets[rule_id] = Count(points, times)
     return ledger

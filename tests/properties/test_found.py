@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 import pytest
 from invariants import broken
+from pydantic import ValidationError
 from sqlalchemy import text
 
 from rewards.core.database import Database
@@ -16,6 +18,7 @@ from rewards.decide.commands import (
     Award,
     Capture,
     Command,
+    Purchase,
     Redeem,
     Reverse,
     ReverseRedemption,
@@ -25,11 +28,19 @@ from rewards.decide.commands import (
 from rewards.engine import Engine
 from rewards.ledger.statements import read_balance
 from rewards.ledger.verification import verify
+from rewards.program import periods
 from rewards.program.document import ProgramDocument
+from rewards.program.earning import earn
+from rewards.program.points import ExpiresAfter, PointsPolicy
 from rewards.program.versions import publish
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
+
+
+def fixed(rule_id: str, points: int, **more: Any) -> dict[str, Any]:
+    """A rule that gives each purchase so many points."""
+    return {"id": rule_id, "activity": "purchase", "gives": {"type": "fixed", "points": points}, **more}
 
 
 class Shop:
@@ -41,12 +52,13 @@ class Shop:
     def publish(self, **points: Any) -> None:
         """Put a program in force that gives a point for each 1.00, with these rules for points and refunds."""
         gives = {"type": "per_amount", "points": 1, "per_minor": 100}
-        document = {
+        document: dict[str, Any] = {
             "schema_version": 1,
             "name": "Test",
             "currency": "USD",
             "timezone": "UTC",
-            "earn": [{"id": "base", "activity": "purchase", "gives": gives}],
+            "earn": points.pop("earn", [{"id": "base", "activity": "purchase", "gives": gives}]),
+            "caps": points.pop("caps", []),
             "refunds": {"rounding": points.pop("rounding", "half_up")},
             "points": points,
         }
@@ -236,3 +248,139 @@ def test_two_deaths_in_one_batch_end_each_lot_at_its_own(database: Database) -> 
         assert list(verify(conn).breaks) == []
         died = conn.execute(text("SELECT expires_at FROM lots ORDER BY lot_seq")).scalars().all()
     assert died == [NOW - 170 * DAY, NOW - 70 * DAY, NOW - 20 * DAY, None]
+
+
+class TestRulesWithLivesOfTheirOwn:
+    """An award in several lots, one for each life that its points have."""
+
+    @pytest.fixture(autouse=True)
+    def _program(self, shop: Shop) -> None:
+        shop.publish(earn=[fixed("soon", 50, expiry={"type": "after", "period": "P1M"}), fixed("late", 50)])
+        told = shop.buy("1", 10_000)
+        assert [lot["points"] for lot in told["lots"]] == [50, 50]
+
+    def test_a_refund_takes_from_one_lot_what_was_spent_of_the_other(self, shop: Shop) -> None:
+        shop.redeem(50)
+        told = shop.refund("r", amount_minor=5_000)
+        assert told["balance"] == {"available": 0, "pending": 0, "held": 0, "deficit": 0}
+
+    def test_a_refund_forgives_nothing_that_is_there(self, shop: Shop) -> None:
+        shop.publish(
+            negative_balance="clamp",
+            earn=[fixed("soon", 50, expiry={"type": "after", "period": "P1M"}), fixed("late", 50)],
+        )
+        shop.buy("2", 10_000)
+        shop.redeem(150)
+        told = shop.refund("r", order="2", amount_minor=5_000)
+        assert (told["points_clawed_back"], told["points_written_off"]) == (50, 0)
+
+
+class TestBudgets:
+    """What all customers together may be given by a rule."""
+
+    @pytest.fixture(autouse=True)
+    def _program(self, shop: Shop) -> None:
+        shop.publish(earn=[fixed("first", 50, budget={"points": 80})])
+
+    def test_a_refund_frees_what_it_takes_back(self, shop: Shop) -> None:
+        assert [shop.buy(order, 1_000)["points"] for order in "123"] == [50, 30, 0]
+        shop.refund("r", order="1", amount_minor=500)
+        assert shop.buy("4", 1_000)["points"] == 25
+        shop.refund("s", order="2", full=True)
+        assert shop.buy("5", 1_000)["points"] == 30
+
+    def test_one_that_says_other_than_the_activities_is_found(self, shop: Shop, database: Database) -> None:
+        shop.buy("1", 1_000)
+        with database.engine.begin() as conn:
+            conn.execute(text("UPDATE budgets SET points = 49"))
+        with database.engine.connect() as conn:
+            (found,) = verify(conn).breaks
+        assert (found.invariant, found.customer_id) == ("budgets", "")
+        assert "(49, 1)" in found.detail
+        with database.engine.begin() as conn:
+            conn.execute(text("UPDATE budgets SET points = 50"))
+
+
+def test_a_clock_a_little_ahead_does_not_miss_what_the_day_has_counted(shop: Shop) -> None:
+    """The activity counts as of now, before midnight, and its own moment is of the next day."""
+    shop.publish(earn=[fixed("daily", 50, caps=[{"per": "day", "points": 80}])])
+    midnight = NOW.replace(hour=0) + DAY
+    at, ahead = midnight - timedelta(minutes=1), midnight + timedelta(minutes=1)
+    assert shop.buy("1", 1_000, at)["points"] == 50
+    activity = {"type": "purchase", "order_id": "2", "total_minor": 1_000, "currency": "USD"}
+    given = {"customer_id": "c", "occurred_at": ahead, "activity": activity}
+    assert shop.do(Award.model_validate(given), at)["points"] == 30
+
+
+def test_lives_of_rules_are_checked_where_the_document_says_nothing_of_points() -> None:
+    expiring = {"type": "after", "period": "P7D"}
+    document = {
+        "schema_version": 1,
+        "name": "Test",
+        "currency": "USD",
+        "timezone": "UTC",
+        "earn": [fixed("late", 5, pending="P30D", expiry=expiring)],
+    }
+    with pytest.raises(ValidationError, match="points could expire before they are available"):
+        ProgramDocument.model_validate(document)
+
+
+def test_an_exclusive_multiplier_is_refused() -> None:
+    """It would apply alone, have nothing to multiply, and keep all other rules from giving anything."""
+    double = {"type": "multiplier", "multiplier_pct": 200, "of": ["base"]}
+    earn = [fixed("base", 5), fixed("double", 5) | {"gives": double, "stacking": "exclusive"}]
+    document = {"schema_version": 1, "name": "Test", "currency": "USD", "timezone": "UTC", "earn": earn}
+    with pytest.raises(ValidationError, match="it cannot apply alone"):
+        ProgramDocument.model_validate(document)
+
+
+def test_the_last_moment_of_a_day_is_within_a_window_until_midnight(shop: Shop) -> None:
+    shop.publish(earn=[fixed("sunday", 5, windows=[{"days": ["SU"]}])])
+    midnight = NOW.replace(hour=0) + DAY
+    tick = timedelta(microseconds=1)
+    assert [shop.buy(f"{at}", 100, at)["points"] for at in (midnight - tick, midnight)] == [5, 0]
+
+
+def test_what_an_award_stores_does_not_hang_on_what_a_process_remembers(shop: Shop) -> None:
+    """Past 128 policies all are forgotten; points that live as the program says went by another way after that."""
+    shop.publish(earn=[fixed("plain", 5, priority=1)])
+    shop.buy("1", 100)
+    document = ProgramDocument.model_validate(
+        {"schema_version": 1, "name": "Test", "currency": "USD", "timezone": "UTC"}
+    )
+    for days in range(1, 200):
+        policy = PointsPolicy(expiry=ExpiresAfter(type="after", period=f"P{days}D"))
+        periods.times(policy, document.zone)
+    shop.buy("2", 100)
+    with shop.database.engine.connect() as conn:
+        one, other = conn.execute(text("SELECT grants FROM activities ORDER BY award_seq")).scalars()
+    assert one == other
+
+
+def test_a_multiplier_of_many_rules_stores_small_weights() -> None:
+    """A common denominator of fifty rules' lines had hundreds of digits, for each line of the order."""
+    by_line = [
+        {
+            "id": f"r{number}",
+            "activity": "purchase",
+            "gives": {"type": "per_amount", "points": 1, "per_minor": 1, "items": f"item.sku == 's{number}'"},
+        }
+        for number in range(50)
+    ]
+    double = {"id": "m", "activity": "purchase", "gives": {"type": "multiplier", "multiplier_pct": 200}}
+    document = {"schema_version": 1, "name": "Test", "currency": "USD", "timezone": "UTC"}
+    items = [
+        {"line_id": str(line), "sku": f"s{line % 50}", "amount_minor": 10**10 + 7 * line * line + 1}
+        for line in range(100)
+    ]
+    order = {"type": "purchase", "order_id": "1", "total_minor": 10**13, "currency": "USD", "items": items}
+    program = ProgramDocument.model_validate(document | {"earn": [*by_line, double]})
+    *_, multiplied = earn(program, Purchase.model_validate(order)).grants
+    assert multiplied.lines is not None
+    assert len(multiplied.lines) == 100
+    assert max(multiplied.lines.values()) <= 2**53
+    # Each line gave a point for each of its minor units, so that is what it weighs.
+    whole = sum(multiplied.lines.values())
+    for item in items:
+        share = Fraction(multiplied.lines[item["line_id"]], whole) * multiplied.points
+        assert abs(share - item["amount_minor"]) < 1

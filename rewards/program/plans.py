@@ -1,0 +1,155 @@
+"""A document's earn rules, compiled: what can be worked out once, whatever the activity. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from rewards.ledger.state import CountKey, Grant
+from rewards.program.compiled import ByIdentity
+from rewards.program.document import ProgramDocument
+from rewards.program.giving import Give, Setting, compile_gives
+from rewards.program.limits import counts_of, is_on, period_of
+from rewards.program.periods import Times, times
+from rewards.program.rules import AtLeast, EarnRule, Fixed, Multiplier, Per, PerAmount, PerUnit
+
+if TYPE_CHECKING:
+    from rewards.program.conditions import Conditions, Scope
+
+
+@dataclass(slots=True)
+class Limits:
+    """What the rules for one type of activity count."""
+
+    zone: ZoneInfo
+    counts: Sequence[tuple[str, Per]]
+    #: Rules that have a budget.
+    budgets: Sequence[str]
+
+    def counts_at(self, at: datetime) -> list[CountKey]:
+        """Return the counts that matter for an activity that occurs at ``at``."""
+        local = at.astimezone(self.zone)
+        return [(name, period_of(per, local)) for name, per in self.counts]
+
+
+def base_amount_minor(document: ProgramDocument, purchase: Any) -> int:
+    """Return the part of a purchase that earns, in minor units; never negative."""
+    base: int = purchase.total_minor
+    parts = document.base_amount
+    if parts.discount:
+        base += purchase.discount_minor
+    if not parts.tax:
+        base -= purchase.tax_minor
+    if not parts.shipping:
+        base -= purchase.shipping_minor
+    if not parts.points:
+        base -= purchase.points_minor
+    return max(base, 0)
+
+
+class Rule:
+    """A rule, ready to be applied."""
+
+    __slots__ = ("condition", "counted", "give", "gives_lines", "is_on", "items", "phase", "rule", "times")
+
+    def __init__(self, rule: EarnRule, document: ProgramDocument) -> None:
+        self.rule = rule
+        self.give: Give = compile_gives(rule, document.currency)
+        self.is_on = is_on(rule.active, rule.windows)
+        #: When its points can be spent and expire; None where that is as the program says.
+        self.times: Times | None = None
+        policy = document.points_of(rule)
+        if policy is not document.points:
+            self.times = times(policy, document.zone)
+        #: What is counted where it gave points.
+        self.counted = [(name, per) for name, per in counts_of(rule) if name.startswith("rule:")]
+        #: Where its conditions stand among the plan's; None where it has none.
+        self.condition: int | None = None
+        self.items: int | None = None
+        self.gives_lines = isinstance(rule.gives, PerUnit) or (
+            isinstance(rule.gives, PerAmount) and rule.gives.items is not None
+        )
+        self.phase = 2 if isinstance(rule.gives, AtLeast) else int(isinstance(rule.gives, Multiplier))
+
+
+class Plan:
+    """A document's rules for one type of activity."""
+
+    __slots__ = (
+        "_simple",
+        "conditions",
+        "document",
+        "has_best",
+        "has_own_lives",
+        "is_simple",
+        "item_conditions",
+        "limits",
+        "phases",
+        "rules",
+    )
+
+    def __init__(self, document: ProgramDocument, rules: list[EarnRule]) -> None:
+        self.document = document
+        self.rules = [Rule(rule, document) for rule in rules]
+        self.phases = sorted({each.phase for each in self.rules})
+        self.has_best = any(rule.stacking == "best" for rule in rules)
+        self.has_own_lives = any(each.times is not None for each in self.rules)
+        self.is_simple = not document.caps and all(_is_simple(rule, document) for rule in rules)
+        self._simple = [(each.rule.id, each.give) for each in self.rules]
+        whens: list[str] = []
+        items: list[str] = []
+        for each in self.rules:
+            if each.rule.when is not None:
+                each.condition = len(whens)
+                whens.append(each.rule.when)
+            wanted = getattr(each.rule.gives, "items", None)
+            if wanted is not None:
+                each.items = len(items)
+                items.append(wanted)
+        self.conditions = _compile_conditions(whens, "activity")
+        self.item_conditions = _compile_conditions(items, "item")
+        counts: list[tuple[str, Per]] = [("program", cap.per) for cap in document.caps if cap.per != "award"]
+        counts = list(dict.fromkeys([*counts, *(key for rule in rules for key in counts_of(rule))]))
+        budgets = [rule.id for rule in rules if rule.budget is not None]
+        self.limits = Limits(document.zone, counts, budgets) if counts or budgets else None
+
+    def simple_grants(self, activity: Any) -> list[Grant]:
+        """Return what the rules give where each always gives, whatever else there is."""
+        base = base_amount_minor(self.document, activity) if activity.type == "purchase" else 0
+        setting = Setting(activity, base)
+        grants = []
+        for rule_id, give in self._simple:
+            points, base_minor, text, _ = give(setting)
+            grants.append(Grant(rule_id, None, points, base_minor, text))
+        return grants
+
+
+def _compile_conditions(expressions: list[str], scope: "Scope") -> "Conditions | None":
+    if not expressions:
+        return None
+    # Most programs have no condition, and CEL takes its time to load.
+    from rewards.program.conditions import Conditions
+
+    return Conditions(expressions, scope)
+
+
+def _is_simple(rule: EarnRule, document: ProgramDocument) -> bool:
+    """Tell whether a rule always gives, whatever else there is, and points that live like all."""
+    if document.points_of(rule) is not document.points:
+        return False
+    gives = rule.gives
+    plain = EarnRule(id=rule.id, name=rule.name, activity=rule.activity, gives=gives)
+    return rule == plain and (
+        isinstance(gives, Fixed) or (isinstance(gives, PerAmount) and gives.items is None)
+    )
+
+
+def _plan_all(document: ProgramDocument) -> Mapping[str, Plan]:
+    by_type: dict[str, list[EarnRule]] = {}
+    for rule in document.earn:
+        by_type.setdefault(rule.activity, []).append(rule)
+    return {activity: Plan(document, rules) for activity, rules in by_type.items()}
+
+
+plans = ByIdentity(_plan_all)
