@@ -88,8 +88,14 @@ def publish(
 
 
 @app.command()
-def history() -> None:
+def history(
+    *,
+    changes: Annotated[
+        bool, typer.Option("--changes", help="Say what each version changed from the one before.")
+    ] = False,
+) -> None:
     """List all published versions; * marks the one in force."""
+    from rewards.program.differences import history_differences
     from rewards.program.versions import load_history
 
     with open_database() as database, database.engine.connect() as connection:
@@ -104,11 +110,19 @@ def history() -> None:
             f"{each.published_at:%Y-%m-%d %H:%M:%SZ}",
             each.published_by,
             each.document.name,
-            each.note or "",
+            " ".join((each.note or "").split()),
         )
         for each in versions.versions
     ]
-    print(table(rows))
+    listed = table(rows).splitlines()
+    print(listed[0])
+    before = None
+    for line, each in zip(listed[1:], versions.versions, strict=True):
+        print(line)
+        if changes and before is not None:
+            for change in history_differences(before, each.document) or ["nothing changed"]:
+                print(f"    {change}")
+        before = each.document
 
 
 @app.command()

@@ -96,5 +96,9 @@ def test_an_old_version_is_published_again(rewards: Callable[..., Any], tmp_path
         rewards("program", "show", "--version", 3).stdout == rewards("program", "show", "--version", 1).stdout
     )
     assert rewards("program", "publish", "--again", 9).exit_code == 1
+    listed = rewards("program", "history", "--changes").stdout
+    assert "    name: Starter program → Tea club\n" in listed
+    assert listed.rstrip().splitlines()[-1].startswith("    ")
+    assert len(rewards("program", "history").stdout.splitlines()) == 4
     for wrong in ((), (file, "--again", 1)):
         assert rewards("program", "publish", *wrong).exit_code == 2
