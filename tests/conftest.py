@@ -19,6 +19,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 
 from rewards.core.database import Database, connect_database, migrate
@@ -36,6 +38,10 @@ APPEND_ONLY = (
     "commands",
     "program_versions",
 )
+
+# How quick the machine is says nothing of the code; the first text that is drawn builds tables for a second.
+hypothesis_settings.register_profile("rewards", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("rewards")
 
 
 # The session: one folder and one set of names for all workers.

@@ -346,7 +346,7 @@ class Player:
 
 
 @pytest.mark.parametrize("points", PROGRAMS, ids=["never", "after", "inactivity", "dates"])
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(scenes=_scenes, ahead=st.lists(st.integers(1, 400), min_size=1, max_size=3))
 def test_a_statement_says_what_was_told_and_booked(
     database: Database, points: dict[str, Any], scenes: list[tuple[int, tuple[Any, ...]]], ahead: list[int]
@@ -392,7 +392,7 @@ _backdated = st.one_of(
 
 
 @pytest.mark.parametrize("points", PROGRAMS, ids=["never", "after", "inactivity", "dates"])
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(scenes=st.lists(st.tuples(st.integers(0, 100), _backdated), min_size=1, max_size=14))
 def test_at_any_instant_the_balance_is_the_sum_of_the_entries_until_then(
     database: Database, points: dict[str, Any], scenes: list[tuple[int, tuple[Any, ...]]]
