@@ -254,7 +254,8 @@ def _decide_one(
             _claim(batch, state, customer_id, submission, key, input_hash, answer)
         return answer, None
     answer = _accepted(submission, decision)
-    decision.spend(state.budgets)
+    if decision.budgets:
+        decision.spend(state.budgets)
     if state.referring is not None:
         attributed = decision.referral if state.referral is None else None
         state.referring.learn(customer_id, attributed, decision.fingerprints)

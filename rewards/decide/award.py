@@ -58,7 +58,7 @@ def award(
         earned = earn(document, activity, state.account, occurred_at, state.counts, state.budgets)
     grants = earned.grants
     draft = Draft(state, submission, now, version.version)
-    usual = periods.times(document.points, document.zone)
+    usual = document.times
     draft.be_active(occurred_at, usual.inactive_at)
     lots = _enter_lots(draft, earned, usual, activity_key, occurred_at)
     draft.note_activity(activity.total_minor if isinstance(activity, Purchase) else None, occurred_at)
@@ -81,7 +81,9 @@ def award(
         "award_id": ids.encode(ids.AWARD, account.customer_id, seq),
         "customer_id": account.customer_id,
         "points": points,
-        **_life(largest, account, now),
+        "status": _status(largest, account, now),
+        "available_at": largest.available_at,
+        "expires_at": largest.expiry(account.inactive_at),
         "program_version": version.version,
         "explanation": _explanation(grants),
         "balance": balance(account),
@@ -160,13 +162,12 @@ def _life(lot: Lot, account: Account, now: datetime) -> dict[str, Any]:
 
 def _explanation(grants: list[Grant]) -> list[dict[str, Any]]:
     """Return what each rule gave, as data and as a sentence, with what its caps and budget cut."""
-    explanation = []
-    for each in grants:
-        line: dict[str, Any] = {"rule_id": each.rule_id, "points": each.points, "text": each.text}
-        if each.cuts:
-            line["cuts"] = each.cuts
-        explanation.append(line)
-    return explanation
+    return [
+        {"rule_id": each.rule_id, "points": each.points, "text": each.text, "cuts": each.cuts}
+        if each.cuts
+        else {"rule_id": each.rule_id, "points": each.points, "text": each.text}
+        for each in grants
+    ]
 
 
 def past_instant(occurred_at: datetime | None, now: datetime) -> datetime:

@@ -78,8 +78,7 @@ def needs_of(
         command = submission.command
         if isinstance(command, Award):
             needs.claims.append((customer_id, key, command.activity.key(key or "")))
-            _add_limits(needs, customer_id, command, programs, now)
-            _add_referral(needs, customer_id, command, programs, now)
+            _add_beyond_account(needs, customer_id, command, programs, now)
             continue
         if key is not None:
             needs.claims.append((customer_id, key, None))
@@ -109,6 +108,16 @@ def needs_of(
             case Redeem() | Adjust() | Tag():
                 pass
     return needs
+
+
+def _add_beyond_account(
+    needs: Needs, customer_id: str, command: Award, programs: "ProgramHistory", now: datetime
+) -> None:
+    """Add what an award needs where the program has more than rules that always give: most have not."""
+    if command.activity.type in programs.limited:
+        _add_limits(needs, customer_id, command, programs, now)
+    if programs.has_referrals:
+        _add_referral(needs, customer_id, command, programs, now)
 
 
 def _add_referral(

@@ -27,7 +27,8 @@ from rewards.ledger.state import (
 
 _ACCOUNTS = """
 SELECT customer_id, seq, balance, available, pending, held, deficit, digest, as_of, next_change_at,
-       last_activity_at, inactive_at, purchases, spent_minor, last_purchase_at, joined_at, tags, referred
+       last_activity_at, inactive_at, purchases, spent_minor, last_purchase_at, joined_at, nullif(tags, '{}'),
+       referred
 FROM accounts WHERE customer_id = ANY(:customers) ORDER BY customer_id"""
 _READ_ACCOUNTS = text(_ACCOUNTS)
 _LOCK_ACCOUNTS = text(_ACCOUNTS + " FOR NO KEY UPDATE")
@@ -128,6 +129,8 @@ def load(conn: Connection, needs: Needs, now: datetime, *, lock: bool) -> dict[s
         lock_accounts(conn, needs.customers) if lock else _accounts(conn, _READ_ACCOUNTS, needs.customers)
     ):
         account = Account(*row)
+        # Reading an array takes the driver longer than the rest of the row, and few customers have tags.
+        account.tags = account.tags or ()
         states[account.customer_id] = CustomerState(account)
         if _is_stale(account, now):
             with_lots.add(account.customer_id)

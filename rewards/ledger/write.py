@@ -143,11 +143,13 @@ class Batch:
             redemptions[customer_id, seq] = redemption
         if decision.tags is not None:
             self.tags[customer_id] = decision.tags
-        for (name, period), count in decision.counts.items():
-            add_count(self.counts, (customer_id, name, period), count)
-        for rule_id, count in decision.budgets.items():
-            add_count(self.budgets, rule_id, count)
-        self._add_referral(customer_id, decision)
+        if decision.counts or decision.budgets:
+            for (name, period), count in decision.counts.items():
+                add_count(self.counts, (customer_id, name, period), count)
+            for rule_id, count in decision.budgets.items():
+                add_count(self.budgets, rule_id, count)
+        if decision.referral is not None or decision.fingerprints or decision.new_retraction is not None:
+            self._add_referral(customer_id, decision)
 
     def _add_referral(self, customer_id: str, decision: Decision) -> None:
         if decision.referral is not None:

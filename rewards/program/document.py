@@ -5,9 +5,10 @@ holds one may compute with it. Points and minor units are integers; periods are 
 calendar of ``timezone``.
 """
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache, cached_property
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
@@ -21,11 +22,15 @@ from pydantic import (
 )
 
 from rewards.core.money import known_currency
+from rewards.program.periods import Times, times
 from rewards.program.points import PointsPolicy
 from rewards.program.referrals import ReferralPolicy, check_rewarded, points_policy
 from rewards.program.rules import Caps, EarnRule, Multiplier
 from rewards.program.sections import Count, Rounding, Section, Text, invalid
 from rewards.program.surveys import MOST_SURVEYS, SurveyDefinition, check_ids
+
+if TYPE_CHECKING:
+    from rewards.program.plans import Plan
 
 MOST_RULES = 200
 
@@ -168,6 +173,18 @@ class ProgramDocument(Section):
     def zone(self) -> ZoneInfo:
         """The program's time zone."""
         return ZoneInfo(self.timezone)
+
+    @cached_property
+    def plans(self) -> "Mapping[str, Plan]":
+        """The earn rules by type of activity, compiled."""
+        from rewards.program.plans import compile_plans  # it builds on documents
+
+        return compile_plans(self)
+
+    @cached_property
+    def times(self) -> Times:
+        """When points can be spent and expire, where their rule says nothing else."""
+        return times(self.points, self.zone)
 
 
 def _check_multiplied(rules: tuple[EarnRule, ...]) -> None:

@@ -26,7 +26,7 @@ from rewards.program.limits import (
     within_caps,
 )
 from rewards.program.periods import Times
-from rewards.program.plans import Limits, Plan, Rule, base_amount_minor, plans
+from rewards.program.plans import Limits, Plan, Rule, base_amount_minor
 from rewards.program.rules import (
     Multiplier,
     Occurrences,
@@ -80,7 +80,7 @@ def earn(
     Raises:
         BalanceTooLarge: a rule would give more than 2^53 points.
     """
-    plan = plans(document).get(activity.type)
+    plan = document.plans.get(activity.type)
     if plan is None:
         return Earned([])
     if plan.is_simple and not_applied is None:
@@ -90,7 +90,7 @@ def earn(
 
 def limits_of(document: ProgramDocument, activity_type: str) -> Limits | None:
     """Return what must be known to give points for an activity of this type; None where nothing is limited."""
-    plan = plans(document).get(activity_type)
+    plan = document.plans.get(activity_type)
     return None if plan is None else plan.limits
 
 

@@ -8,15 +8,9 @@ from rewards.core.money import format_minor
 from rewards.program.rules import AtLeast, EarnRule, Fixed, Multiplier, PerAmount, PerUnit
 from rewards.program.sections import LARGEST_INTEGER, Rounding
 
-
-class Given(NamedTuple):
-    """What a rule gives before caps and budgets."""
-
-    points: int
-    base_minor: int
-    text: str
-    #: How much each line weighs in it; None where it is for the activity as a whole.
-    lines: dict[str, int] | None = None
+#: What a rule gives before caps and budgets: points, the base amount, a sentence, and how much each line weighs in
+#: it (None where it is for the activity as a whole). A plain tuple, as one is made for every rule of every award.
+Given = tuple[int, int, str, dict[str, int] | None]
 
 
 class Setting(NamedTuple):
@@ -88,7 +82,7 @@ def _per_amount(rule_id: str, gives: PerAmount, currency: str) -> Give:
         if points > LARGEST_INTEGER:
             raise _too_many(rule_id)
         text = before + format_minor(base_minor, currency) + after
-        return Given(points, base_minor, text + _in_lines(setting) if of_lines else text, lines)
+        return points, base_minor, text + _in_lines(setting) if of_lines else text, lines
 
     return give
 
@@ -117,7 +111,7 @@ def _per_unit(rule_id: str, gives: PerUnit) -> Give:
         if units * points_each > LARGEST_INTEGER:
             raise _too_many(rule_id)
         text = f"{count_points(points_each)} for each of {units} unit{'' if units == 1 else 's'}"
-        return Given(units * points_each, 0, text, lines)
+        return units * points_each, 0, text, lines
 
     return give
 
@@ -130,7 +124,7 @@ def _fixed(points: int, activity_type: str) -> Give:
         what = (
             getattr(setting.activity, "name", activity_type) if activity_type == "custom" else activity_type
         )
-        return Given(points, setting.base_minor, before + what)
+        return points, setting.base_minor, before + what, None
 
     return give
 
@@ -144,7 +138,7 @@ def _multiplier(rule_id: str, gives: Multiplier) -> Give:
         if points > LARGEST_INTEGER:
             raise _too_many(rule_id)
         text = before + count_points(setting.points) + _ROUNDED[rounding]
-        return Given(points, 0, text, setting.weights)
+        return points, 0, text, setting.weights
 
     return give
 
@@ -153,7 +147,7 @@ def _at_least(least: int) -> Give:
     text = f"up to {count_points(least)} in all, of which other rules give "
 
     def give(setting: Setting) -> Given:
-        return Given(max(least - setting.points, 0), 0, text + str(setting.points))
+        return max(least - setting.points, 0), 0, text + str(setting.points), None
 
     return give
 

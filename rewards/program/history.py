@@ -23,7 +23,7 @@ class ProgramVersion:
 class ProgramHistory:
     """All published versions. At least one is needed to ask which is in force."""
 
-    __slots__ = ("_by_version", "_effective", "_in_order", "budgets")
+    __slots__ = ("_by_version", "_effective", "_in_order", "budgets", "has_referrals", "limited")
 
     def __init__(self, versions: Iterable[ProgramVersion]) -> None:
         self._by_version = {version.version: version for version in sorted(versions, key=lambda v: v.version)}
@@ -34,6 +34,15 @@ class ProgramHistory:
         self.budgets = frozenset(
             rule.id for version in self._in_order for rule in version.document.earn if rule.budget is not None
         )
+        #: Types of activity for which any version limits what is given.
+        self.limited = frozenset(
+            rule.activity
+            for version in self._in_order
+            for rule in version.document.earn
+            if version.document.caps or rule.caps or rule.occurrences or rule.budget
+        )
+        #: Whether any version has referrals.
+        self.has_referrals = any(version.document.referrals is not None for version in self._in_order)
 
     def __len__(self) -> int:
         return len(self._by_version)

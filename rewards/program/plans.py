@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from rewards.ledger.state import CountKey, Grant
-from rewards.program.compiled import ByIdentity
 from rewards.program.document import ProgramDocument
 from rewards.program.giving import Give, Setting, compile_gives
 from rewards.program.limits import counts_of, is_on, period_of
@@ -145,11 +144,9 @@ def _is_simple(rule: EarnRule, document: ProgramDocument) -> bool:
     )
 
 
-def _plan_all(document: ProgramDocument) -> Mapping[str, Plan]:
+def compile_plans(document: ProgramDocument) -> Mapping[str, Plan]:
+    """Return a document's rules by type of activity; ask the document for its ``plans``, which keeps them."""
     by_type: dict[str, list[EarnRule]] = {}
     for rule in document.earn:
         by_type.setdefault(rule.activity, []).append(rule)
     return {activity: Plan(document, rules) for activity, rules in by_type.items()}
-
-
-plans = ByIdentity(_plan_all)
