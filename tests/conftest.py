@@ -9,6 +9,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
+from sqlalchemy.exc import ProgrammingError
 
 from rewards.core.database import Database, connect_database, migrate
 from rewards.core.embedded import EmbeddedServer, embedded_server
@@ -93,8 +95,16 @@ class TestServer:
             connection.execute(text(f"CREATE DATABASE {name}{suffix}"))
 
     def drop(self, name: str) -> None:
-        with self.engine.connect() as connection:
-            connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        # Autovacuum may be at work in it, which only a superuser may end; it soon ends by itself.
+        for left in reversed(range(100)):
+            try:
+                with self.engine.connect() as connection:
+                    connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+                return
+            except ProgrammingError as error:
+                if left == 0 or not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+                    raise
+                time.sleep(0.1)
 
     def has(self, name: str) -> bool:
         with self.engine.connect() as connection:
