@@ -100,7 +100,7 @@ class TestServer:
             try:
                 with self.engine.connect() as connection:
                     connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-                return
+                break
             except ProgrammingError as error:
                 if left == 0 or not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
                     raise

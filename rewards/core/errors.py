@@ -119,6 +119,10 @@ class CurrencyMismatch(Refusal):
     code, status, title = "currency-mismatch", 422, "Not the program's currency"
 
 
+class SelfReferral(Refusal):
+    code, status, title = "self-referral", 422, "A customer cannot refer itself"
+
+
 class OccurredInFuture(Refusal):
     code, status, title = "occurred-in-future", 422, "The activity lies in the future"
 

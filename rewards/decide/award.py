@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json
 
 from rewards.core import ids
-from rewards.core.errors import AlreadyAwarded, CurrencyMismatch, OccurredInFuture
+from rewards.core.errors import AlreadyAwarded, CurrencyMismatch, OccurredInFuture, SelfReferral
 from rewards.decide.commands import Award, Purchase, Record
 from rewards.decide.draft import Draft
 from rewards.decide.referral import check_reward, refer
@@ -30,6 +30,7 @@ def award(
         AlreadyAwarded: the activity was awarded under another key.
         OccurredInFuture: it lies ahead by more than the clock skew.
         CurrencyMismatch: it is not in the program's currency.
+        SelfReferral: the customer is said to have brought itself.
         BalanceTooLarge: the balance would leave the exact range.
     """
     occurred_at = past_instant(command.occurred_at, now)
@@ -51,6 +52,10 @@ def award(
         )
     if activity.type == "survey":
         check_survey(document, activity, occurred_at)
+    if activity.type == "referral" and activity.referred_customer_id == command.customer_id:
+        raise SelfReferral(
+            "A customer cannot be rewarded for bringing itself; name the customer who was brought."
+        )
     check_reward(state, command)
     if isinstance(command, Record):
         earned = Earned([])

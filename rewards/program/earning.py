@@ -26,7 +26,7 @@ from rewards.program.limits import (
     within_caps,
 )
 from rewards.program.periods import Times
-from rewards.program.plans import Limits, Plan, Rule, base_amount_minor
+from rewards.program.plans import FLOORS, Limits, Plan, Rule, base_amount_minor
 from rewards.program.rules import (
     Multiplier,
     Occurrences,
@@ -170,12 +170,16 @@ class _Award:
         if turn.first is not None:
             times = self._counts.get((f"rule:{each.rule.id}", "life"), NOTHING).times
             if times >= turn.first:
-                self._skip(each, f"it gives only the first {turn.first} times, and gave {times} times")
+                self._skip(
+                    each, f"it gives only the first {turn.first} of a customer's, and has given {times}"
+                )
                 return False
             return True
         assert turn.every is not None
         key = (f"seen:{each.rule.id}", "life")
-        seen = self._counts.get(key, NOTHING).times + 1
+        # Refunds of earlier orders must not let the same turn come again once it was given for.
+        given = self._counts.get((f"rule:{each.rule.id}", "life"), NOTHING).times
+        seen = max(self._counts.get(key, NOTHING).times, given * turn.every) + 1
         self._seen[key] = Count(0, 1)
         if seen % turn.every:
             self._skip(each, f"it gives every {turn.every} times, and this is time {seen}")
@@ -219,8 +223,16 @@ class _Award:
 
     def _give(self, rules: Iterable[tuple[int, Rule]], phase: int, grants: dict[int, Grant]) -> None:
         """Add the grants of one phase, each worked out from those before it."""
-        new = {index: self._grant(each, grants) for index, each in rules if each.phase == phase}
-        grants.update((index, grant) for index, grant in new.items() if grant is not None)
+        new: dict[int, Grant] = {}
+        now = [found for found in rules if found[1].phase == phase]
+        if phase == FLOORS:
+            # The lowest first, so that a higher one gives only what it lacks; multipliers do not multiply each other.
+            now.sort(key=lambda found: getattr(found[1].rule.gives, "points", 0))
+        for index, each in now:
+            grant = self._grant(each, {**grants, **new} if phase == FLOORS else grants)
+            if grant is not None:
+                new[index] = grant
+        grants.update(new)
 
     def _give_best(self, rules: Iterable[tuple[int, Rule]], grants: dict[int, Grant]) -> None:
         """Add the grant of that one rule which gives most on top of ``grants``."""

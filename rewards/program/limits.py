@@ -62,7 +62,9 @@ def counts_of(rule: EarnRule) -> list[tuple[str, Per]]:
         if cap.per != "award":
             counted[f"rule:{rule.id}", cap.per] = None
     if rule.occurrences is not None:
-        counted["rule:" + rule.id if rule.occurrences.first else f"seen:{rule.id}", "life"] = None
+        counted[f"rule:{rule.id}", "life"] = None
+        if rule.occurrences.every:
+            counted[f"seen:{rule.id}", "life"] = None
     return list(counted)
 
 

@@ -47,6 +47,10 @@ def base_amount_minor(document: ProgramDocument, purchase: Any) -> int:
     return max(base, 0)
 
 
+#: Rules that give by themselves come first (0), then multipliers (1), then floors.
+FLOORS = 2
+
+
 class Rule:
     """A rule, ready to be applied."""
 
@@ -69,7 +73,7 @@ class Rule:
         self.gives_lines = isinstance(rule.gives, PerUnit) or (
             isinstance(rule.gives, PerAmount) and rule.gives.items is not None
         )
-        self.phase = 2 if isinstance(rule.gives, AtLeast) else int(isinstance(rule.gives, Multiplier))
+        self.phase = FLOORS if isinstance(rule.gives, AtLeast) else int(isinstance(rule.gives, Multiplier))
 
 
 class Plan:

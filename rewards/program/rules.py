@@ -7,7 +7,7 @@ import re
 from datetime import datetime, time
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from rewards.program.points import ExpiresAfter, ExpiresOnDates, NeverExpires, PointsPolicy
 from rewards.program.sections import (
@@ -56,7 +56,13 @@ def parse_time_of_day(text: str) -> time:
         raise ValueError(f"{text[:40]!r} is not a time of day; the last is 24:00") from None
 
 
-Condition = Annotated[str, Field(min_length=1, max_length=1_000)]
+def _no_control_characters(text: str) -> str:
+    if any(not character.isprintable() and character not in "\n\r\t" for character in text):
+        raise invalid("has a control character; leave it out, or write it as an escape such as \\u0007")
+    return text
+
+
+Condition = Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(_no_control_characters)]
 LocalMoment = Annotated[
     str,
     checked(parse_local_moment),

@@ -121,6 +121,19 @@ def test_publishing_warns_of_what_is_hardly_meant(ruled: Shop) -> None:
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid-program")
 
 
+def test_a_condition_with_a_control_character_is_refused(ruled: Shop) -> None:
+    document = DOCUMENT | {"earn": [DOCUMENT["earn"][0] | {"when": "'a\u0000' == activity.channel"}]}
+    refused = ruled.send("PUT", "/v1/program", {"document": document}, scope="admin")
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid-program")
+    assert "control character" in refused.json()["errors"][0]["message"]
+
+
+def test_a_customer_does_not_refer_itself(ruled: Shop) -> None:
+    body = {"customer_id": "z", "activity": {"type": "referral", "referred_customer_id": "z"}}
+    refused = ruled.post("/v1/awards", body, key="k1")
+    assert (refused.status_code, refused.json()["code"]) == (422, "self-referral")
+
+
 def test_a_document_that_is_too_large_is_refused(ruled: Shop) -> None:
     document = DOCUMENT | {"name": "x" * 5 * 1024**2}
     for method, path in (("PUT", "/v1/program"), ("POST", "/v1/program/preview")):

@@ -165,3 +165,10 @@ def test_whole_blocks_are_counted_before_they_are_multiplied(
     document = program(earn=[rule(type="per_amount", points=points, per_minor=per_minor, whole_blocks=True)])
     (grant,) = earn(document, Purchase(total_minor)).grants
     assert grant.points == math.floor(Fraction(total_minor, per_minor)) * points
+
+
+def test_of_two_floors_the_higher_gives_what_the_lower_lacks() -> None:
+    rules = [rule("low", type="at_least", points=20), rule("high", type="at_least", points=50)]
+    for earn_rules in (rules, rules[::-1]):
+        points = {each.rule_id: each.points for each in earn(program(earn=earn_rules), Purchase(100)).grants}
+        assert points == {"low": 20, "high": 30}

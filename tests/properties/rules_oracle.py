@@ -248,7 +248,8 @@ def expected(
             continue
         if "every" in turn:
             answer.met.add(rule["id"])
-            if (past.met(rule["id"]) + 1) % turn["every"]:
+            given = past.given(rule["id"], "life", local)[1]
+            if (max(past.met(rule["id"]), given * turn["every"]) + 1) % turn["every"]:
                 continue
         rules.append(rule)
     points = _stacked(rules, lambda each, so_far: _limited(each, document, o, so_far, past))
@@ -281,7 +282,9 @@ def _stacked(rules: list[Mapping[str, Any]], give: Give) -> dict[str, int]:
     if best is not None:
         points[its_id] = best[0]
     points |= _all_of(("multiplier",), adding, give, points)
-    return points | _all_of(("at_least",), adding, give, points)
+    for rule in sorted(adding, key=lambda each: each["gives"].get("points", 0)):
+        points |= _all_of(("at_least",), [rule], give, points)
+    return points
 
 
 def _all_of(
