@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.examples import Example
 from rewards.decide.commands import Instant
@@ -22,6 +22,12 @@ class PreviewBody(BaseModel):
     """What occurred then or later is left out; nothing is, unless given."""
     sample: Literal["auto", "all"] | Annotated[int, Field(ge=1, le=2**31)] = "auto"
     """`all` customers, so many of them, or `auto`: all, but of a shop with more than 20,000 only 2,000."""
+
+    @model_validator(mode="after")
+    def _begins_first(self) -> "PreviewBody":
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise ValueError("until must be later than since")
+        return self
 
 
 class _Shown(BaseModel):

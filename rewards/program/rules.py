@@ -220,7 +220,7 @@ class Occurrences(Section):
     first: _SmallCount | None = None
     """Only the first so many that are given points."""
     every: Annotated[int, Field(ge=2, le=1_000_000)] | None = None
-    """Only every so-manieth that meets the rule."""
+    """Only every N-th that meets the rule."""
 
     @model_validator(mode="after")
     def _one_measure(self) -> "Occurrences":

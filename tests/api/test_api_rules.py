@@ -139,3 +139,12 @@ def test_a_document_that_is_too_large_is_refused(ruled: Shop) -> None:
     for method, path in (("PUT", "/v1/program"), ("POST", "/v1/program/preview")):
         refused = ruled.send(method, path, {"document": document}, scope="admin")
         assert (refused.status_code, refused.json()["code"]) == (413, "body-too-large")
+
+
+def test_a_preview_that_ends_before_it_begins_is_refused(ruled: Shop) -> None:
+    body = {"document": DOCUMENT, "since": "2030-01-01T00:00:00Z", "until": "2020-01-01T00:00:00Z"}
+    refused = ruled.post("/v1/program/preview", body, scope="admin")
+    assert (refused.status_code, refused.json()["errors"][0]["message"]) == (
+        422,
+        "until must be later than since",
+    )
