@@ -428,25 +428,19 @@ def test_the_program_in_force_gives_what_the_ledger_has(database: Database) -> N
 
 @pytest.mark.slow
 @pytest.mark.skipif(not ORDERS.exists(), reason="the real shop's data are not here")
-def test_a_real_year_is_replayed_in_less_than_twice_the_time_of_its_import(store: Store) -> None:
-    import time
-
+def test_a_real_year_is_replayed_as_it_was_and_under_doubled_points(store: Store) -> None:
     from rewards.importing.running import import_orders
 
     document = with_currency(program(), "GBP")
     with store.database.engine.begin() as conn:
         publish(conn, document, effective_from=datetime(1970, 1, 1, tzinfo=UTC), now=NOW - DAY, actor="t")
-    began = time.monotonic()
     imported = import_orders(ORDERS, store.database, now=NOW)
-    import_seconds = time.monotonic() - began
     report = store.preview(document)
     assert (report.activities, report.totals.issued.after) == (imported.awarded, imported.points)
     assert_nothing_changes(report)
     doubled = store.preview(with_currency(program(points=2), "GBP"))
     # Half points are rounded away less often.
     assert 2 * imported.points <= doubled.totals.issued.after <= 2 * imported.points + imported.awarded
-    print(f"import {import_seconds:.2f} s, replays {report.seconds:.2f} s and {doubled.seconds:.2f} s")
-    assert doubled.seconds < 2 * import_seconds
 
 
 def with_currency(document: ProgramDocument, currency: str) -> ProgramDocument:
