@@ -3,31 +3,16 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, String, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, String, Text, text
 from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlmodel import Field, SQLModel
 
+from rewards.ledger.columns import customer_key, instant, one_of, text_column
 from rewards.ledger.referral_state import DUE, STATUSES
-
-
-def _customer_key() -> Any:
-    return Field(sa_column=Column(String(128, collation="C"), primary_key=True))
 
 
 def _customer() -> Any:
     return Field(sa_column=Column(String(128, collation="C"), nullable=False))
-
-
-def _instant(*, nullable: bool = False) -> Any:
-    return Field(sa_column=Column(DateTime(timezone=True), nullable=nullable))
-
-
-def _text(*, nullable: bool = False) -> Any:
-    return Field(sa_column=Column(Text, nullable=nullable))
-
-
-def _one_of(column: str, values: tuple[str, ...]) -> str:
-    return f"{column} IN ({', '.join(repr(value) for value in values)})"
 
 
 class ReferralCodeRow(SQLModel, table=True):
@@ -38,7 +23,7 @@ class ReferralCodeRow(SQLModel, table=True):
 
     code: str = Field(sa_column=Column(String(32, collation="C"), primary_key=True))
     customer_id: str = _customer()
-    created_at: datetime = _instant()
+    created_at: datetime = instant()
 
 
 class ReferralRow(SQLModel, table=True):
@@ -46,8 +31,8 @@ class ReferralRow(SQLModel, table=True):
 
     __tablename__ = "referrals"
     __table_args__ = (
-        CheckConstraint(_one_of("status", STATUSES), name="status_is_known"),
-        CheckConstraint(f"due IS NULL OR {_one_of('due', DUE)}", name="due_is_known"),
+        CheckConstraint(one_of("status", STATUSES), name="status_is_known"),
+        CheckConstraint(f"due IS NULL OR {one_of('due', DUE)}", name="due_is_known"),
         CheckConstraint("referrer_id <> customer_id", name="not_by_oneself"),
         Index("ix_referrals_referrer", "referrer_id", "attributed_at"),
         Index("ix_referrals_status", "status", "attributed_at", "customer_id"),
@@ -63,24 +48,24 @@ class ReferralRow(SQLModel, table=True):
     )
 
     #: The customer who was referred.
-    customer_id: str = _customer_key()
+    customer_id: str = customer_key()
     referrer_id: str = _customer()
-    code: str = _text()
-    status: str = _text()
+    code: str = text_column()
+    status: str = text_column()
     reasons: list[dict[str, str]] = Field(sa_column=Column(JSONB, nullable=False))
     fingerprints: dict[str, str] = Field(sa_column=Column(JSONB, nullable=False))
-    attributed_at: datetime = _instant()
-    closes_at: datetime = _instant()
-    order_id: str | None = _text(nullable=True)
+    attributed_at: datetime = instant()
+    closes_at: datetime = instant()
+    order_id: str | None = text_column(nullable=True)
     order_minor: int | None = Field(sa_column=Column(BigInteger, nullable=True))
-    ordered_at: datetime | None = _instant(nullable=True)
-    qualified_at: datetime | None = _instant(nullable=True)
-    rewarded_at: datetime | None = _instant(nullable=True)
-    undone_at: datetime | None = _instant(nullable=True)
-    decided_by: str | None = _text(nullable=True)
-    decided_at: datetime | None = _instant(nullable=True)
-    decision_note: str | None = _text(nullable=True)
-    due: str | None = _text(nullable=True)
+    ordered_at: datetime | None = instant(nullable=True)
+    qualified_at: datetime | None = instant(nullable=True)
+    rewarded_at: datetime | None = instant(nullable=True)
+    undone_at: datetime | None = instant(nullable=True)
+    decided_by: str | None = text_column(nullable=True)
+    decided_at: datetime | None = instant(nullable=True)
+    decision_note: str | None = text_column(nullable=True)
+    due: str | None = text_column(nullable=True)
 
 
 class FingerprintRow(SQLModel, table=True):
@@ -89,7 +74,7 @@ class FingerprintRow(SQLModel, table=True):
     __tablename__ = "fingerprints"
     __table_args__ = (Index("ix_fingerprints_value", "value", "kind"),)
 
-    customer_id: str = _customer_key()
+    customer_id: str = customer_key()
     #: ``address``, ``payment`` or ``device``.
     kind: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
     value: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
@@ -101,7 +86,7 @@ class RetractionRow(SQLModel, table=True):
     __tablename__ = "retractions"
     __table_args__ = (CheckConstraint("clawed_back >= 0 AND written_off >= 0", name="not_negative"),)
 
-    customer_id: str = _customer_key()
+    customer_id: str = customer_key()
     activity_key: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
     retraction_seq: int = Field(sa_column=Column(BigInteger, nullable=False))
     #: What was taken back from each grant, in the order of the award's grants.
@@ -109,5 +94,5 @@ class RetractionRow(SQLModel, table=True):
     clawed_back: int = Field(sa_column=Column(BigInteger, nullable=False))
     #: Points that a clamped balance let the customer keep.
     written_off: int = Field(sa_column=Column(BigInteger, nullable=False))
-    occurred_at: datetime = _instant()
-    recorded_at: datetime = _instant()
+    occurred_at: datetime = instant()
+    recorded_at: datetime = instant()

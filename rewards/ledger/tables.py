@@ -27,41 +27,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 from sqlmodel import Field, SQLModel
 
+from rewards.ledger.columns import customer_key, instant, one_of, points_column, seq_key, text_column
+
 ENTRY_KINDS = ("award", "clawback", "redeem", "reinstate", "hold", "release", "adjust", "expire", "unexpire")
 REDEMPTION_STATUSES = ("held", "captured", "voided", "expired", "reversed")
-
-NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "pk": "pk_%(table_name)s",
-}
-SQLModel.metadata.naming_convention = NAMING
-
-
-def _customer_key() -> Any:
-    return Field(sa_column=Column(String(128, collation="C"), primary_key=True))
-
-
-def _seq_key() -> Any:
-    return Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
-
-
-def _points(default: int | None = None) -> Any:
-    server_default = None if default is None else text(str(default))
-    return Field(sa_column=Column(BigInteger, nullable=False, server_default=server_default))
-
-
-def _instant(*, nullable: bool = False) -> Any:
-    return Field(sa_column=Column(DateTime(timezone=True), nullable=nullable))
-
-
-def _text(*, nullable: bool = False) -> Any:
-    return Field(sa_column=Column(Text, nullable=nullable))
-
-
-def _one_of(column: str, values: tuple[str, ...]) -> str:
-    return f"{column} IN ({', '.join(repr(value) for value in values)})"
 
 
 class AccountRow(SQLModel, table=True):
@@ -86,25 +55,25 @@ class AccountRow(SQLModel, table=True):
         {"postgresql_with": {"fillfactor": "70"}},
     )
 
-    customer_id: str = _customer_key()
-    seq: int = _points(0)
-    balance: int = _points(0)
-    available: int = _points(0)
-    pending: int = _points(0)
-    held: int = _points(0)
-    deficit: int = _points(0)
+    customer_id: str = customer_key()
+    seq: int = points_column(0)
+    balance: int = points_column(0)
+    available: int = points_column(0)
+    pending: int = points_column(0)
+    held: int = points_column(0)
+    deficit: int = points_column(0)
     digest: bytes = Field(
         sa_column=Column(LargeBinary, nullable=False, server_default=text(r"'\x" + "00" * 32 + "'"))
     )
-    as_of: datetime | None = _instant(nullable=True)
-    next_change_at: datetime | None = _instant(nullable=True)
-    last_activity_at: datetime | None = _instant(nullable=True)
-    inactive_at: datetime | None = _instant(nullable=True)
+    as_of: datetime | None = instant(nullable=True)
+    next_change_at: datetime | None = instant(nullable=True)
+    last_activity_at: datetime | None = instant(nullable=True)
+    inactive_at: datetime | None = instant(nullable=True)
     #: What conditions of rules ask: purchases not refunded whole, and what was spent on them, net of refunds.
-    purchases: int = _points(0)
-    spent_minor: int = _points(0)
-    last_purchase_at: datetime | None = _instant(nullable=True)
-    joined_at: datetime | None = _instant(nullable=True)
+    purchases: int = points_column(0)
+    spent_minor: int = points_column(0)
+    last_purchase_at: datetime | None = instant(nullable=True)
+    joined_at: datetime | None = instant(nullable=True)
     tags: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False, server_default="{}"))
     #: Whether the customer has a row in ``referrals``, so that nobody looks there for the many who have none.
     referred: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=text("false")))
@@ -119,13 +88,13 @@ class CommandRow(SQLModel, table=True):
     __tablename__ = "commands"
     __table_args__ = (CheckConstraint("status BETWEEN 200 AND 499", name="status_is_an_answer"),)
 
-    customer_id: str = _customer_key()
+    customer_id: str = customer_key()
     idempotency_key: str = Field(sa_column=Column(String(255, collation="C"), primary_key=True))
-    kind: str = _text()
+    kind: str = text_column()
     input_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     status: int = Field(sa_column=Column(SmallInteger, nullable=False))
-    answer: str = _text()
-    recorded_at: datetime = _instant()
+    answer: str = text_column()
+    recorded_at: datetime = instant()
 
 
 class ActivityRow(SQLModel, table=True):
@@ -134,13 +103,13 @@ class ActivityRow(SQLModel, table=True):
     __tablename__ = "activities"
     __table_args__ = (CheckConstraint("points >= 0", name="points_not_negative"),)
 
-    customer_id: str = _customer_key()
+    customer_id: str = customer_key()
     #: Unique name of the activity for this customer, such as ``purchase:1001``.
     activity_key: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
-    award_seq: int = _points()
-    points: int = _points()
+    award_seq: int = points_column()
+    points: int = points_column()
     program_version: int = Field(sa_column=Column(Integer, nullable=False))
-    occurred_at: datetime = _instant()
+    occurred_at: datetime = instant()
     # Plain JSON: these are kept as they came and read back whole, and building JSONB costs as much as the insert.
     #: The activity as it was sent.
     body: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
@@ -156,13 +125,13 @@ class CountRow(SQLModel, table=True):
     __tablename__ = "counts"
     __table_args__ = ({"postgresql_with": {"fillfactor": "70"}},)
 
-    customer_id: str = _customer_key()
+    customer_id: str = customer_key()
     #: ``rule:ID``, ``seen:ID`` or ``program``.
     name: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
     #: ``2026-11-22``, ``2026-W47``, ``2026-11``, ``2026`` or ``life``.
     period: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
-    points: int = _points(0)
-    times: int = _points(0)
+    points: int = points_column(0)
+    times: int = points_column(0)
 
 
 class BudgetRow(SQLModel, table=True):
@@ -175,8 +144,8 @@ class BudgetRow(SQLModel, table=True):
     __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)
 
     rule_id: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
-    points: int = _points(0)
-    times: int = _points(0)
+    points: int = points_column(0)
+    times: int = points_column(0)
 
 
 class EntryRow(SQLModel, table=True):
@@ -184,7 +153,7 @@ class EntryRow(SQLModel, table=True):
 
     __tablename__ = "entries"
     __table_args__ = (
-        CheckConstraint(_one_of("kind", ENTRY_KINDS), name="kind_is_known"),
+        CheckConstraint(one_of("kind", ENTRY_KINDS), name="kind_is_known"),
         CheckConstraint("seq >= 1", name="seq_starts_at_one"),
         CheckConstraint(
             "(points >= 0 AND kind IN ('award', 'reinstate', 'release', 'unexpire', 'adjust'))"
@@ -194,20 +163,20 @@ class EntryRow(SQLModel, table=True):
         CheckConstraint("octet_length(digest) = 32", name="digest_is_sha256"),
     )
 
-    customer_id: str = _customer_key()
-    seq: int = _seq_key()
-    kind: str = _text()
-    points: int = _points()
-    balance_after: int = _points()
-    occurred_at: datetime = _instant()
-    recorded_at: datetime = _instant()
+    customer_id: str = customer_key()
+    seq: int = seq_key()
+    kind: str = text_column()
+    points: int = points_column()
+    balance_after: int = points_column()
+    occurred_at: datetime = instant()
+    recorded_at: datetime = instant()
     #: What caused it: an activity key, ``redemption:SEQ``, ``refund:ORDER:REFUND``, ``lot:SEQ`` or ``adjustment``.
-    cause: str = _text()
+    cause: str = text_column()
     program_version: int = Field(sa_column=Column(Integer, nullable=False))
-    actor: str = _text()
-    note: str | None = _text(nullable=True)
+    actor: str = text_column()
+    note: str | None = text_column(nullable=True)
     #: The key of the command that wrote it; null where time did.
-    idempotency_key: str | None = _text(nullable=True)
+    idempotency_key: str | None = text_column(nullable=True)
     digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
@@ -224,15 +193,15 @@ class LotRow(SQLModel, table=True):
         {"postgresql_with": {"fillfactor": "85"}},
     )
 
-    customer_id: str = _customer_key()
-    lot_seq: int = _seq_key()
-    points: int = _points()
-    remaining: int = _points()
-    expired: int = _points(0)
+    customer_id: str = customer_key()
+    lot_seq: int = seq_key()
+    points: int = points_column()
+    remaining: int = points_column()
+    expired: int = points_column(0)
     #: What a refund could not take because it was spent or on hold; taken when it comes back.
-    written_off: int = _points(0)
-    available_at: datetime = _instant()
-    expires_at: datetime | None = _instant(nullable=True)
+    written_off: int = points_column(0)
+    available_at: datetime = instant()
+    expires_at: datetime | None = instant(nullable=True)
     #: True where the account's ``inactive_at`` is this lot's expiry.
     expires_on_inactivity: bool = Field(
         sa_column=Column(Boolean, nullable=False, server_default=text("false"))
@@ -248,12 +217,12 @@ class ConsumptionRow(SQLModel, table=True):
         Index("ix_consumptions_debit", "customer_id", "debit_seq"),
     )
 
-    customer_id: str = _customer_key()
-    entry_seq: int = _seq_key()
-    lot_seq: int = _seq_key()
+    customer_id: str = customer_key()
+    entry_seq: int = seq_key()
+    lot_seq: int = seq_key()
     #: The debit that the row belongs to: the entry itself, or the one that a credit undoes.
-    debit_seq: int = _seq_key()
-    points: int = _points()
+    debit_seq: int = seq_key()
+    points: int = points_column()
 
 
 class RedemptionRow(SQLModel, table=True):
@@ -261,7 +230,7 @@ class RedemptionRow(SQLModel, table=True):
 
     __tablename__ = "redemptions"
     __table_args__ = (
-        CheckConstraint(_one_of("status", REDEMPTION_STATUSES), name="status_is_known"),
+        CheckConstraint(one_of("status", REDEMPTION_STATUSES), name="status_is_known"),
         CheckConstraint("points > 0", name="points_positive"),
         CheckConstraint("captured >= 0 AND captured <= points", name="captured_within_points"),
         CheckConstraint("reinstated >= 0 AND reinstated <= captured", name="reinstated_within_captured"),
@@ -272,23 +241,23 @@ class RedemptionRow(SQLModel, table=True):
         Index("ix_redemptions_due", "hold_expires_at", postgresql_where=text("status = 'held'")),
     )
 
-    customer_id: str = _customer_key()
+    customer_id: str = customer_key()
     #: The seq of the entry that placed it (``redeem`` or ``hold``).
-    redemption_seq: int = _seq_key()
-    status: str = _text()
+    redemption_seq: int = seq_key()
+    status: str = text_column()
     #: Points asked for; ``captured`` of them were spent, ``reinstated`` of those came back.
-    points: int = _points()
-    captured: int = _points(0)
-    reinstated: int = _points(0)
+    points: int = points_column()
+    captured: int = points_column(0)
+    reinstated: int = points_column(0)
     #: The entry whose consumptions hold the spent points: the ``redeem`` entry, null while held.
     redeem_seq: int | None = Field(sa_column=Column(BigInteger, nullable=True))
     value_minor: int = Field(sa_column=Column(BigInteger, nullable=False))
-    currency: str = _text()
-    order_id: str | None = _text(nullable=True)
+    currency: str = text_column()
+    order_id: str | None = text_column(nullable=True)
     program_version: int = Field(sa_column=Column(Integer, nullable=False))
-    hold_expires_at: datetime | None = _instant(nullable=True)
-    occurred_at: datetime = _instant()
-    resolved_at: datetime | None = _instant(nullable=True)
+    hold_expires_at: datetime | None = instant(nullable=True)
+    occurred_at: datetime = instant()
+    resolved_at: datetime | None = instant(nullable=True)
 
 
 class ReversalRow(SQLModel, table=True):
@@ -302,22 +271,22 @@ class ReversalRow(SQLModel, table=True):
         ),
     )
 
-    customer_id: str = _customer_key()
+    customer_id: str = customer_key()
     order_id: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
     refund_id: str = Field(sa_column=Column(Text(collation="C"), primary_key=True))
-    reversal_seq: int = _points()
-    amount_minor: int = _points()
+    reversal_seq: int = points_column()
+    amount_minor: int = points_column()
     #: Refunded so far by line: ``{"line_id": amount_minor}`` of this refund.
     lines: dict[str, int] = Field(sa_column=Column(JSONB, nullable=False))
     #: What was taken back from each grant, in the order of the award's grants.
     by_grant: list[int] = Field(sa_column=Column(JSONB, nullable=False))
     is_full: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=text("false")))
-    clawed_back: int = _points()
+    clawed_back: int = points_column()
     #: Points that a clamped balance let the customer keep.
-    written_off: int = _points()
-    reinstated: int = _points()
-    occurred_at: datetime = _instant()
-    recorded_at: datetime = _instant()
+    written_off: int = points_column()
+    reinstated: int = points_column()
+    occurred_at: datetime = instant()
+    recorded_at: datetime = instant()
 
 
 class ProgramVersionRow(SQLModel, table=True):
@@ -328,10 +297,10 @@ class ProgramVersionRow(SQLModel, table=True):
 
     version: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     document: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
-    effective_from: datetime = _instant()
-    published_at: datetime = _instant()
-    published_by: str = _text()
-    note: str | None = _text(nullable=True)
+    effective_from: datetime = instant()
+    published_at: datetime = instant()
+    published_by: str = text_column()
+    note: str | None = text_column(nullable=True)
 
 
 class ApiKeyRow(SQLModel, table=True):
@@ -341,11 +310,11 @@ class ApiKeyRow(SQLModel, table=True):
     __table_args__ = (CheckConstraint("scope IN ('storefront', 'admin', 'readonly')", name="scope_is_known"),)
 
     key_id: str = Field(sa_column=Column(String(32), primary_key=True))
-    name: str = _text()
-    scope: str = _text()
+    name: str = text_column()
+    scope: str = text_column()
     secret_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    created_at: datetime = _instant()
-    revoked_at: datetime | None = _instant(nullable=True)
+    created_at: datetime = instant()
+    revoked_at: datetime | None = instant(nullable=True)
 
 
 class JobRunRow(SQLModel, table=True):
@@ -354,11 +323,11 @@ class JobRunRow(SQLModel, table=True):
     __tablename__ = "job_runs"
 
     name: str = Field(sa_column=Column(Text, primary_key=True))
-    due_at: datetime = _instant()
-    started_at: datetime = _instant()
-    finished_at: datetime | None = _instant(nullable=True)
+    due_at: datetime = instant()
+    started_at: datetime = instant()
+    finished_at: datetime | None = instant(nullable=True)
     ok: bool | None = Field(sa_column=Column(Boolean, nullable=True))
-    detail: str | None = _text(nullable=True)
+    detail: str | None = text_column(nullable=True)
 
 
 #: Tables whose rows are never changed or removed; the database refuses UPDATE, DELETE and TRUNCATE on them.
