@@ -155,10 +155,70 @@ CUSTOMER_ANSWER: Example = {
     "pending": [],
     "holds": [{"redemption_id": HOLD_ID, "points": 40, "expires_at": "2026-11-01T12:30:00Z"}],
     "tier": None,
+    "standing": None,
     "enrolled": True,
     "held_out": False,
     "customer_since": "2025-03-14T09:26:53Z",
     "referrals": None,
+}
+GRANT: Example = {
+    "tier": "gold",
+    "until": "2027-01-31T00:00:00Z",
+    "reason": "Matched from another shop's program",
+}
+GRANT_ANSWER: Example = {
+    "customer_id": _CUSTOMER,
+    "tier": {"id": "gold", "name": "Gold", "next": None},
+    "since": _NOON,
+    "until": "2027-01-31T00:00:00Z",
+    "is_granted": True,
+}
+END_GRANT: Example = {"reason": "Given by mistake"}
+END_GRANT_ANSWER: Example = {
+    "customer_id": _CUSTOMER,
+    "tier": {
+        "id": "bronze",
+        "name": "Bronze",
+        "next": {"id": "silver", "name": "Silver", "remaining": 451, "unit": "points"},
+    },
+    "since": _NOON,
+    "until": None,
+    "is_granted": False,
+}
+MOVES_ANSWER: Example = {
+    "moves": [
+        {
+            "move_seq": 2,
+            "from_tier": "bronze",
+            "to_tier": "silver",
+            "at": _NOON,
+            "reason": "earned",
+            "program_version": 1,
+            "cause": "purchase:1001",
+            "recorded_at": _NOON,
+        }
+    ],
+    "next_cursor": None,
+}
+EVENTS_ANSWER: Example = {
+    "events": [
+        {
+            "event_id": "evt_Yy0x.2",
+            "customer_id": _CUSTOMER,
+            "type": "tier.upgraded",
+            "occurred_at": _NOON,
+            "created_at": _NOON,
+            "payload": {
+                "customer_id": _CUSTOMER,
+                "from": {"id": "bronze", "name": "Bronze"},
+                "to": {"id": "silver", "name": "Silver"},
+                "at": _NOON,
+                "until": None,
+                "reason": "earned",
+            },
+        }
+    ],
+    "next_cursor": "1",
 }
 ENTRIES_ANSWER: Example = {
     "entries": [
@@ -185,6 +245,53 @@ LINK_ANSWER: Example = {
 }
 TAGS: Example = {"tags": ["wholesale"]}
 TAGS_ANSWER: Example = {"customer_id": _CUSTOMER, "tags": ["wholesale"]}
+
+PROFILE: Example = {
+    "email": "ada@example.com",
+    "name": "Ada Example",
+    "birthday": "1990-05-17",
+    "joined_at": "2025-03-14T09:26:53Z",
+    "attributes": {"country": "GB"},
+}
+PROFILE_ANSWER: Example = {"customer_id": _CUSTOMER, **PROFILE, "updated_at": _NOON, "erased_at": None}
+ERASED_ANSWER: Example = {
+    "customer_id": _CUSTOMER,
+    "erased_at": _NOON,
+    "profile": True,
+    "fingerprints": 1,
+    "activities": 2,
+}
+EXPORT_ANSWER: Example = {
+    "customer_id": _CUSTOMER,
+    "exported_at": _NOON,
+    "profile": PROFILE_ANSWER,
+    "tags": ["wholesale"],
+    "statement": CUSTOMER_ANSWER,
+    "entries": ENTRIES_ANSWER["entries"],
+    "activities": [
+        {
+            "activity_key": "purchase:1001",
+            "occurred_at": _NOON,
+            "points": 49,
+            "program_version": 1,
+            "body": {"type": "purchase", "order_id": "1001", "total_minor": 4999, "currency": "USD"},
+        }
+    ],
+    "survey_answers": [],
+    "redemptions": [],
+    "refunds": [],
+    "moves": [],
+    "standing_grants": [],
+    "referrals": {
+        "own_code": None,
+        "brought_by_a_friend": None,
+        "referred": 0,
+        "first_at": None,
+        "last_at": None,
+    },
+    "fingerprints": [],
+    "erased_at": [],
+}
 
 SURVEY_LINK: Example = {"survey_id": "nps-2026q4", "expires_in": "P14D"}
 SURVEY_LINK_ANSWER: Example = {

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from api.standing_schemas import StandingShown, TierShown
 from rewards.decide.commands import (
     Adjust,
     Award,
@@ -24,6 +25,7 @@ from rewards.decide.commands import (
     Tags,
     Void,
 )
+from rewards.profiles.profile import Profile
 
 IDEMPOTENCY_KEY_PATTERN = r"^[!-~]{1,255}$"
 MOST_OPERATIONS = 5_000
@@ -65,6 +67,13 @@ class TagsBody(_Body):
 
     tags: Tags
     """All of them; those that are left out are taken away."""
+
+
+class ProfileBody(Profile):
+    """Who a customer is; what is left out is emptied."""
+
+    restore_erased: bool = False
+    """Whether who was erased may be known again: say true where the person came back."""
 
 
 class ReferralNote(_Body):
@@ -159,6 +168,8 @@ class PublishBody(_Body):
     """From when on activities are scored by it, past or future; now, unless given."""
     note: ShortText | None = None
     """Why, for the history."""
+    expected_moves: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    """The `digest` of the preview's `moves`: publish only if the same customers would still move, else 409."""
 
 
 # -- what is answered ----------------------------------------------------------------------------------------
@@ -242,22 +253,6 @@ class Explanation(_Shown):
     text: str
     cuts: list[Cut] | None = None
     """What caps and the rule's budget took off, in this order."""
-
-
-class NextTier(_Shown):
-    """What is missing to the next tier."""
-
-    id: str
-    remaining: int
-    unit: str
-
-
-class TierShown(_Shown):
-    """A customer's tier."""
-
-    id: str
-    name: str
-    next: NextTier | None = None
 
 
 class AwardFigures(_Shown):
@@ -450,6 +445,8 @@ class CustomerAnswer(_Shown):
     pending: list[Arrival]
     holds: list[OpenHold]
     tier: TierShown | None
+    standing: StandingShown | None = None
+    """Null where the program has no ladder."""
     enrolled: bool
     held_out: bool
     customer_since: datetime
@@ -483,6 +480,69 @@ class EntriesAnswer(_Shown):
     entries: list[EntryShown]
     next_cursor: str | None
     """Send it as `cursor` for the next page; null where there is none."""
+
+
+class ProfileAnswer(_Shown):
+    """Who a customer is."""
+
+    customer_id: str
+    email: str | None
+    name: str | None
+    birthday: str | None
+    joined_at: datetime | None
+    attributes: dict[str, Any]
+    updated_at: datetime
+    erased_at: datetime | None
+    """When it was erased; then all the rest is empty."""
+
+
+class ErasedAnswer(_Shown):
+    """What was erased of a customer."""
+
+    customer_id: str
+    erased_at: datetime
+    profile: bool
+    """Whether there was a profile."""
+    fingerprints: int
+    """How many went."""
+    activities: int
+    """How many lost the words that were in them."""
+
+
+class ExportedReferrals(_Shown):
+    """The customer's own side of referrals."""
+
+    own_code: str | None
+    brought_by_a_friend: dict[str, Any] | None
+    referred: int
+    first_at: datetime | None
+    last_at: datetime | None
+
+
+class ExportAnswer(_Shown):
+    """Everything that is known of a customer."""
+
+    customer_id: str
+    exported_at: datetime
+    profile: ProfileAnswer | None
+    tags: list[str]
+    statement: dict[str, Any] | None
+    """As `GET /v1/customers/{customer_id}`; null for who has a profile and nothing else."""
+    entries: list[EntryShown]
+    """The ledger, the oldest first."""
+    activities: list[dict[str, Any]]
+    """What the customer did, as it was sent."""
+    survey_answers: list[dict[str, Any]]
+    redemptions: list[dict[str, Any]]
+    refunds: list[dict[str, Any]]
+    moves: list[dict[str, Any]]
+    """On the ladder, the first one first."""
+    standing_grants: list[dict[str, Any]]
+    """What was given by hand."""
+    referrals: ExportedReferrals
+    fingerprints: list[dict[str, str]]
+    erased_at: list[datetime]
+    """When the customer was erased before."""
 
 
 class LinkAnswer(_Shown):

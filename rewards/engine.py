@@ -8,7 +8,7 @@ number of statements that does not depend on the batch's size. A refused command
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -29,15 +29,19 @@ from rewards.decide import Submission, decide
 from rewards.decide.award import why_not
 from rewards.decide.commands import Adjust, Award, Redeem, Reverse, Settle
 from rewards.decide.needs import creates_customer, customer_of, needs_of, unknown_customer
+from rewards.decide.standing import climb_at
 from rewards.follow_ups import follow_up
 from rewards.ledger.load import load
 from rewards.ledger.referral_state import Referral
 from rewards.ledger.referrals import due_referrals
+from rewards.ledger.standing_state import Standing
+from rewards.ledger.standings import read_standings
 from rewards.ledger.state import CustomerState, Decision, Remembered
 from rewards.ledger.write import Batch, Claim, write
 from rewards.program.history import ProgramHistory
-from rewards.program.redemption import max_points_for_order, redeemable, value_minor
+from rewards.program.redemption import max_points_for_order, redeemable, value_minor, valued
 from rewards.program.versions import HistoryCache
+from rewards.welcomes import welcome
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +65,14 @@ class Answer:
     status: int
     body: str
     replayed: bool = False
+
+
+@dataclass(slots=True)
+class Due:
+    """Customers for whom a batch has left something to be sent."""
+
+    referrals: set[str] = field(default_factory=set)
+    welcomes: set[str] = field(default_factory=set)
 
 
 class Engine:
@@ -89,11 +101,23 @@ class Engine:
         """
         if not submissions:
             return []
-        due: set[str] = set()
+        due = Due()
         answers = self._apart(submissions, now, [], due)
-        if due:
+        if due.referrals or due.welcomes:
             self._follow_up_at_once(due, now)
         return answers
+
+    def welcome(self, customers: Iterable[str], now: datetime) -> int:
+        """Send what these customers' standings have still to bring about; return how many commands that were.
+
+        Raises:
+            BusyError: the database stayed unreachable or contended; what was not sent is still due.
+        """
+        return welcome(self._standings(customers), lambda each: self._apart(each, now, [], Due()))
+
+    def _standings(self, customers: Iterable[str]) -> list[tuple[str, Standing]]:
+        with self._database.engine.connect() as conn:
+            return read_standings(conn, customers)
 
     def follow_up(self, customers: Iterable[str], now: datetime) -> int:
         """Send what the referrals of these customers have still to bring about; return for how many.
@@ -102,29 +126,32 @@ class Engine:
             BusyError: the database stayed unreachable or contended; what was not sent is still due.
         """
         return follow_up(
-            lambda: self._due_referrals(customers), lambda each: self._apart(each, now, [], set())
+            lambda: self._due_referrals(customers), lambda each: self._apart(each, now, [], Due())
         )
 
-    def _follow_up_at_once(self, customers: Iterable[str], now: datetime) -> None:
-        """Try to send it right after the commands that brought it about; what fails is left for the job."""
+    def _follow_up_at_once(self, due: "Due", now: datetime) -> None:
+        """Try to send it right after the commands that brought it about; what fails is left for the jobs."""
         try:
             # Once, without patience: those commands' senders are waiting for their answers.
-            follow_up(lambda: self._due_referrals(customers), lambda each: self._run(each, now, set()))
+            more = Due(welcomes=set(due.welcomes))
+            if due.referrals:
+                follow_up(lambda: self._due_referrals(due.referrals), lambda each: self._run(each, now, more))
+            if more.welcomes:
+                welcome(self._standings(more.welcomes), lambda each: self._run(each, now, Due()))
         except Exception:  # noqa: BLE001 - the commands are done, whatever befalls this
-            _log.warning(
-                "follow-ups of %d referrals are left for the job", len(set(customers)), exc_info=True
-            )
+            count = len(due.referrals | due.welcomes)
+            _log.warning("follow-ups of %d customers are left for the jobs", count, exc_info=True)
 
     def _due_referrals(self, customers: Iterable[str]) -> list[tuple[Referral, bool]]:
         with self._database.engine.connect() as conn:
             return due_referrals(conn, customers)
 
     def _apart(
-        self, submissions: Sequence[Submission], now: datetime, failed: list[Submission], due: set[str]
+        self, submissions: Sequence[Submission], now: datetime, failed: list[Submission], due: "Due"
     ) -> list[Answer]:
         """Execute a batch; where the database refuses it, its halves.
 
-        ``failed`` gathers what it could not take, ``due`` the customers whose referral has something to be sent.
+        ``failed`` gathers what it could not take, ``due`` the customers for whom something is to be sent.
         """
         try:
             return self._patiently(submissions, now, due)
@@ -174,7 +201,7 @@ class Engine:
             quoted["not_applied"] = [asdict(each) for each in why_not(state, command, programs, now)]
         return quoted
 
-    def _patiently(self, submissions: Sequence[Submission], now: datetime, due: set[str]) -> list[Answer]:
+    def _patiently(self, submissions: Sequence[Submission], now: datetime, due: "Due") -> list[Answer]:
         """Run a batch, again after what passes: deadlocks, a customer created meanwhile, a lost connection."""
         give_up_at = time.monotonic() + self._patience_seconds
         for wait in _waits():
@@ -196,7 +223,7 @@ class Engine:
             except SetupError:
                 _log.warning("the database could not be started again yet", exc_info=True)
 
-    def _run(self, submissions: Sequence[Submission], now: datetime, due: set[str]) -> list[Answer]:
+    def _run(self, submissions: Sequence[Submission], now: datetime, due: "Due") -> list[Answer]:
         answers: list[Answer | None] = [None] * len(submissions)
         owned: list[tuple[int, str, Submission]] = []
         for index, submission in enumerate(submissions):
@@ -207,7 +234,13 @@ class Engine:
         if owned:
             with self._database.engine.begin() as conn:
                 batch = self._execute(conn, owned, answers, now)
-            due.update(owner for owner, referral in batch.referrals.items() if referral.due is not None)
+            due.referrals.update(
+                owner for owner, referral in batch.referrals.items() if referral.due is not None
+            )
+            if batch.has_standings:
+                due.welcomes.update(
+                    owner for owner, account in batch.accounts.items() if _is_welcome_due(account.standing)
+                )
         return [answer for answer in answers if answer is not None]
 
     def _execute(
@@ -259,7 +292,7 @@ def _decide_one(
     if state.referring is not None:
         attributed = decision.referral if state.referral is None else None
         state.referring.learn(customer_id, attributed, decision.fingerprints)
-    batch.add(customer_id, decision, is_new=not state.exists)
+    batch.add(customer_id, decision, is_new=not state.exists, actor=submission.actor)
     if key is not None:
         _claim(batch, state, customer_id, submission, key, input_hash, answer)
     return answer, decision.after
@@ -304,7 +337,8 @@ def _redeemable_now(
 ) -> dict[str, Any]:
     """Return the points that can be redeemed now, before the award, on the award's order."""
     document = programs.in_force(now).document
-    policy = document.redemption
+    climb = climb_at(state, programs, now)
+    policy = valued(document.redemption, None if climb is None else climb.tier)
     settled = decide(state, Submission(Settle(customer_id=command.customer_id), None, "quote"), programs, now)
     assert settled.after is not None
     available = settled.after.account.available
@@ -322,6 +356,10 @@ def _redeemable_now(
         "max_value_minor": value_minor(policy, points),
         "currency": document.currency,
     }
+
+
+def _is_welcome_due(standing: Standing | None) -> bool:
+    return standing is not None and bool(standing.to_welcome or standing.to_retract)
 
 
 def _waits() -> Iterator[float]:

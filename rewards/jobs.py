@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol
 from zlib import crc32
 
-from sqlalchemy import Connection, RowMapping, Select, select, text, tuple_
+from sqlalchemy import Connection, RowMapping, Select, func, select, text, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 
+from rewards.applying.bulk import apply_ladder
 from rewards.core.database import Database
 from rewards.core.errors import SetupError
 from rewards.core.progress import Progress, unheard
@@ -24,6 +25,7 @@ from rewards.engine import Engine
 from rewards.ledger.referral_tables import ReferralRow
 from rewards.ledger.referrals import queued
 from rewards.ledger.tables import AccountRow, JobRunRow, RedemptionRow
+from rewards.profiles.celebrations import celebrate
 
 #: So many customers are settled in one transaction.
 CHUNK_CUSTOMERS = 1_000
@@ -152,13 +154,31 @@ def last_runs(connection: Connection) -> dict[str, RowMapping]:
     return {row["name"]: row for row in connection.execute(select(_job_runs)).mappings()}
 
 
+def running_jobs(connection: Connection) -> set[str]:
+    """Return the names of the jobs that some process is at work on at this moment: it holds their locks."""
+    held = connection.execute(
+        text(
+            "SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = :space"
+            " AND objsubid = 2 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        ),
+        {"space": _LOCK_SPACE},
+    )
+    # The server lists the second half of a lock as an unsigned number.
+    numbers = {int(number) for number in held.scalars()}
+    return {name for name in JOBS if _lock_number(name) % 2**32 in numbers}
+
+
+def _lock_number(name: str) -> int:
+    return crc32(name.encode()) - 2**31
+
+
 @contextmanager
 def _lock(job: Job, database: Database) -> Iterator[Connection | None]:
     """Hold the job's lock for as long as the session lives; yield None where another session holds it.
 
     The connection commits each statement, so that it never keeps a transaction open while the job works.
     """
-    keys = {"space": _LOCK_SPACE, "job": crc32(job.name.encode()) - 2**31}
+    keys = {"space": _LOCK_SPACE, "job": _lock_number(job.name)}
     with database.engine.connect() as plain:
         connection = plain.execution_options(isolation_level="AUTOCOMMIT")
         if not connection.scalar(text("SELECT pg_try_advisory_lock(:space, :job)"), keys):
@@ -297,6 +317,45 @@ def _referrals(database: Database, now: datetime, progress: Progress) -> Done:
     return Done(sent + expired, f"{sent} referrals followed up, {expired} expired")
 
 
+def _tiers(database: Database, now: datetime, progress: Progress) -> Done:
+    """Bring all up to the ladder in force, book what time has made of standings, and send welcomes that are due."""
+    applied = apply_ladder(database, now, progress)
+    due_at, customer_id = _accounts.c.standing_due_at, _accounts.c.customer_id
+    due = select(due_at, customer_id).where(due_at <= now)
+    # Settling sends the welcomes that are due right after; what fails is due still.
+    settled = _settle(database, due, "tiers", now, progress).customers
+    failed = applied.failed + _send_welcomes(database, now)
+    if failed:
+        raise JobFailed(f"{failed} customers could not be brought up or welcomed; the log says why")
+    detail = f"{settled} customers settled"
+    if applied.application is not None:
+        detail = f"{detail}; version {applied.application.version}: {applied.application.told}"
+    return Done(applied.customers + settled, detail)
+
+
+def _send_welcomes(database: Database, now: datetime) -> int:
+    """Send the welcomes that settling could not send; return for how many customers they are due still."""
+    engine = Engine(database)
+    # A welcome to give or to take back stands with the standing, and is due since that is as it is.
+    due = select(_accounts.c.standing_due_at, _accounts.c.customer_id).where(
+        _accounts.c.standing_due_at <= now,
+        text("json_array_length(standing -> 15) + json_array_length(standing -> 16) > 0"),
+    )
+    for customers in _chunks(database, due):
+        engine.welcome(customers, now)
+    with database.engine.connect() as connection:
+        return int(connection.execute(select(func.count()).select_from(due.subquery())).scalar_one())
+
+
+def _celebrations(database: Database, now: datetime, progress: Progress) -> Done:
+    """Send the birthdays and anniversaries of the day, and of the last days where they were missed."""
+    done = celebrate(database, now, progress)
+    if done.failed:
+        raise JobFailed(f"{done.failed} customers could not be celebrated; the log says why")
+    detail = f"{done.birthdays} birthdays and {done.anniversaries} anniversaries, {done.points} points"
+    return Done(done.birthdays + done.anniversaries, detail)
+
+
 JOBS: Mapping[str, Job] = {
     job.name: job
     for job in (
@@ -308,5 +367,7 @@ JOBS: Mapping[str, Job] = {
         ),
         Job("expire", "book points that have expired or become available", timedelta(minutes=5), _expire),
         Job("referrals", "reward referrals, and take rewards back", timedelta(minutes=1), _referrals),
+        Job("tiers", "bring standings up to the ladder and to the day", timedelta(minutes=5), _tiers),
+        Job("celebrations", "give points for birthdays and anniversaries", timedelta(hours=1), _celebrations),
     )
 }

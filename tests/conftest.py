@@ -37,6 +37,8 @@ APPEND_ONLY = (
     "activities",
     "reversals",
     "retractions",
+    "moves",
+    "erasures",
     "commands",
     "program_versions",
 )

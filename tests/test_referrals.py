@@ -15,7 +15,7 @@ from sqlalchemy import text
 from rewards.core.database import Database
 from rewards.decide import Submission
 from rewards.decide.commands import Award, Command, JudgeReferral, Redeem, Retract, Return, Reverse, Settle
-from rewards.engine import Engine
+from rewards.engine import Due, Engine
 from rewards.follow_ups import follow_up
 from rewards.jobs import JobFailed, run_job
 from rewards.ledger.history import history_view
@@ -480,7 +480,7 @@ class TestFollowUps:
 
     def only(self, shop: Shop, command: Command, now: datetime = NOW) -> None:
         """Execute a command and die."""
-        shop.engine._run([shop.submission(command)], now, set())
+        shop.engine._run([shop.submission(command)], now, Due())
 
     def test_the_job_does_what_was_left(self, shop: Shop) -> None:
         self.only(shop, purchase("ben", "1", 5_000, referral_code=shop.code("anna")))
@@ -499,7 +499,7 @@ class TestFollowUps:
             steps += 1
             if steps == 2:
                 raise KeyboardInterrupt
-            return shop.engine._run(each, NOW, set())
+            return shop.engine._run(each, NOW, Due())
 
         with pytest.raises(KeyboardInterrupt):
             follow_up(lambda: shop.engine._due_referrals(["ben"]), dying)
@@ -522,7 +522,7 @@ class TestFollowUps:
         assert shop.referral("ben") == ("reversed", None)
         # A process that read the queue before the refund comes late.
         reads = iter([waiting, []])
-        follow_up(lambda: next(reads), lambda each: shop.engine._run(each, NOW, set()))
+        follow_up(lambda: next(reads), lambda each: shop.engine._run(each, NOW, Due()))
         assert shop.rows("SELECT count(*) FROM activities WHERE activity_key LIKE 'refer%'") == [(0,)]
 
     def test_a_process_that_comes_late_to_the_referrers_reward(self, shop: Shop) -> None:
@@ -532,7 +532,7 @@ class TestFollowUps:
             conn.execute(text("UPDATE referrals SET due = 'referrer'"))
         late = shop.engine._due_referrals(["ben"])
         shop.do(refund("ben", "1"))
-        follow_up(lambda: late, lambda each: shop.engine._run(each, NOW, set()))
+        follow_up(lambda: late, lambda each: shop.engine._run(each, NOW, Due()))
         assert (shop.referral("ben"), shop.balance("anna")) == (("reversed", None), (1, 0))
 
     def test_what_cannot_be_sent_stays_due_and_the_order_stands(self, shop: Shop) -> None:
@@ -585,7 +585,7 @@ class TestFollowUps:
                 run = (
                     shop.engine.execute
                     if chance.random() < 0.5
-                    else lambda each, now: shop.engine._patiently(each, now, set())
+                    else lambda each, now: shop.engine._patiently(each, now, Due())
                 )
                 run([order], NOW)
                 if chance.random() < 0.7:
@@ -619,7 +619,7 @@ class TestHotPath:
             conn.rollback()
             driver.pgconn.trace(trace.fileno())
             conn.close()
-            shop.engine._run(submissions, NOW, set())
+            shop.engine._run(submissions, NOW, Due())
             driver.pgconn.untrace()
         lines = path.read_text().splitlines()
         return sum("\tF\t" in line and ("\tQuery" in line or "\tExecute" in line) for line in lines)

@@ -13,9 +13,11 @@ from api.pages.customer_view import CustomerView, customer_view
 from api.pages.rendering import html_page
 from rewards.core import wording
 from rewards.core.clock import utc_now
-from rewards.core.links import LinkExpired, LinkInvalid, read_link
+from rewards.core.links import LinkExpired, LinkInvalid, read_link_until
 from rewards.ledger.history import history_view
+from rewards.ledger.standings import read_outlook
 from rewards.ledger.statements import read_balance
+from rewards.profiles.storing import links_void_until
 from rewards.program.versions import HistoryCache
 
 PAGE_SIZE = 20
@@ -32,15 +34,17 @@ async def customer_page(request: Request, token: str, before: Annotated[str, Que
     services = services_of(request)
     now = utc_now()
     try:
-        customer_id = read_link(services.settings, token, now)
+        customer_id, expires_at = read_link_until(services.settings, token, now)
     except LinkExpired as expired:
         return html_page("link_expired.html", 410, expired_on=wording.day(expired.expired_at.date()))
     except LinkInvalid:
         return html_page("link_invalid.html", 404)
     try:
         view = await services.reader.read(
-            lambda conn: _view(conn, services.programs, customer_id, _number(before), now)
+            lambda conn: _view(conn, services.programs, customer_id, expires_at, _number(before), now)
         )
+    except LinkInvalid:
+        return html_page("link_invalid.html", 404)
     except Problem as problem:
         return html_page("try_again.html", problem.status, headers=problem.headers)
     if view is None:
@@ -49,10 +53,23 @@ async def customer_page(request: Request, token: str, before: Annotated[str, Que
 
 
 def _view(
-    conn: Connection, programs: HistoryCache, customer_id: str, before: int | None, now: datetime
+    conn: Connection,
+    programs: HistoryCache,
+    customer_id: str,
+    expires_at: datetime,
+    before: int | None,
+    now: datetime,
 ) -> CustomerView | None:
+    """Return what the page shows, None where there is nothing.
+
+    Raises:
+        LinkInvalid: the link was made before the customer was erased.
+    """
     # One snapshot for all that the page shows: the balance and the history never contradict each other.
     conn.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    void_until = links_void_until(conn, customer_id)
+    if void_until is not None and expires_at <= void_until:
+        raise LinkInvalid("made before the customer was erased")
     found = read_balance(conn, customer_id, None, now)
     if found is None:
         return None
@@ -64,6 +81,7 @@ def _view(
         history_view(conn, customer_id, PAGE_SIZE, before, history),
         entries=found.entries,
         page_size=PAGE_SIZE,
+        standing=read_outlook(conn, history, customer_id, now),
     )
 
 

@@ -7,11 +7,13 @@ from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from api.pages.program_text import Rule, how_it_works
+from api.pages.standing_view import StandingShown, standing_shown
 from rewards.core import wording
 from rewards.ledger.balances import Balance
 from rewards.ledger.history import HistoryLine
 from rewards.program.document import ProgramDocument
-from rewards.program.redemption import redeemable, value_minor
+from rewards.program.redemption import redeemable, value_minor, valued
+from tiers.progress import Outlook
 
 #: Rows of what happens next; what expires later than these is summed up in one more.
 MOST_EVENTS = 8
@@ -63,6 +65,8 @@ class CustomerView:
     program_name: str
     customer_id: str
     balance: Balance
+    #: None where the program has no ladder.
+    standing: StandingShown | None
     figure_size: str
     worth: str
     hint: str
@@ -85,6 +89,7 @@ def customer_view(
     *,
     entries: int,
     page_size: int,
+    standing: Outlook | None = None,
 ) -> CustomerView:
     """Return what the page shows of a customer.
 
@@ -95,15 +100,18 @@ def customer_view(
         lines: a page of the history, newest first.
         entries: how many entries there are in all.
         page_size: how many entries a page has.
+        standing: where the customer stands on the ladder; None where there is none.
     """
     zone, now = document.zone, balance.at
+    policy = valued(document.redemption, None if standing is None else standing.tier)
     events = _events(balance, zone)
     return CustomerView(
         program_name=document.name,
         customer_id=customer_id,
         balance=balance,
+        standing=None if standing is None else standing_shown(standing, document.currency),
         figure_size=_figure_size(balance.available),
-        worth=wording.money(value_minor(document.redemption, balance.available), document.currency),
+        worth=wording.money(value_minor(policy, balance.available), document.currency),
         hint=_hint(balance, document),
         first_expiry=next((event for event in events if event.kind == "expire"), None),
         events=events,

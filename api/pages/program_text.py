@@ -23,6 +23,7 @@ _FOR = {
     "signup": "joining",
     "birthday": "your birthday",
     "anniversary": "each year with us",
+    "tier": "reaching a tier",
 }
 
 

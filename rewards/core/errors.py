@@ -139,6 +139,14 @@ class SurveyAnswersInvalid(Refusal):
     code, status, title = "survey-answers-invalid", 422, "The survey's answers are not valid"
 
 
+class ProfileNotFound(Refusal):
+    code, status, title = "profile-not-found", 404, "The customer has no profile"
+
+
+class ProfileErased(Refusal):
+    code, title = "profile-erased", "The customer's profile was erased"
+
+
 class ReferralNotFound(Refusal):
     code, status, title = "referral-not-found", 404, "No such referral"
 
@@ -151,5 +159,13 @@ class BalanceTooLarge(Refusal):
     code, status, title = "balance-too-large", 422, "The balance would grow past what can be kept"
 
 
+class NoSuchTier(Refusal):
+    code, status, title = "no-such-tier", 422, "There is no such standing to grant"
+
+
 class NoSuchReward(Refusal):
     code, status, title = "reward-not-found", 422, "No such reward"
+
+
+class PreviewOutdated(Refusal):
+    code, title = "preview-outdated", "It would no longer do what was previewed"

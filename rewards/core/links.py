@@ -52,8 +52,18 @@ def read_link(settings: Settings, token: str, now: datetime) -> str:
         LinkInvalid: it is forged, truncated, or altered in any character.
         LinkExpired: its time is over.
     """
-    (customer_id,) = _read(settings, PURPOSE, token, now, names=1)
-    return customer_id
+    return read_link_until(settings, token, now)[0]
+
+
+def read_link_until(settings: Settings, token: str, now: datetime) -> tuple[str, datetime]:
+    """Return the customer whose page ``token`` opens, and until when it does.
+
+    Raises:
+        LinkInvalid: it is forged, truncated, or altered in any character.
+        LinkExpired: its time is over.
+    """
+    (customer_id,), expires_at = _read(settings, PURPOSE, token, now, names=1)
+    return customer_id, expires_at
 
 
 def make_survey_link(settings: Settings, customer_id: str, survey_id: str, expires_at: datetime) -> str:
@@ -72,7 +82,7 @@ def read_survey_link(settings: Settings, token: str, now: datetime) -> tuple[str
         LinkInvalid: it is forged, truncated, or altered in any character.
         LinkExpired: its time is over.
     """
-    customer_id, survey_id = _read(settings, SURVEY_PURPOSE, token, now, names=2)
+    (customer_id, survey_id), _ = _read(settings, SURVEY_PURPOSE, token, now, names=2)
     return customer_id, survey_id
 
 
@@ -87,7 +97,9 @@ def _token(settings: Settings, purpose: str, names: list[str], expires_at: datet
     return _signer(settings, purpose).sign(payload).decode("ascii")
 
 
-def _read(settings: Settings, purpose: str, token: str, now: datetime, *, names: int) -> list[str]:
+def _read(
+    settings: Settings, purpose: str, token: str, now: datetime, *, names: int
+) -> tuple[list[str], datetime]:
     payload, dot, _ = token.rpartition(".")
     if not dot or len(token) > LONGEST_TOKEN or not token.isascii():
         raise LinkInvalid("not a link's token")
@@ -106,7 +118,7 @@ def _read(settings: Settings, purpose: str, token: str, now: datetime, *, names:
         raise LinkInvalid("signed, but not a link's content")
     if now >= expires_at:
         raise LinkExpired(expires_at)
-    return [str(name) for name in said]
+    return [str(name) for name in said], expires_at
 
 
 def _signer(settings: Settings, purpose: str) -> Signer:

@@ -70,6 +70,7 @@ class Settings(BaseSettings):
         log_format: ``json`` for machines, ``console`` for people.
         public_url: where customers reach this server; links to pages begin with it. No trailing slash.
         link_life_days: how long the address of a customer's page works.
+        proxies: how many proxies stand before the server, each of which adds to ``X-Forwarded-For``.
     """
 
     model_config = SettingsConfigDict(
@@ -88,6 +89,7 @@ class Settings(BaseSettings):
         "http://127.0.0.1:8000"
     )
     link_life_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    proxies: Annotated[int, Field(ge=0, le=10)] = 0
 
     @property
     def is_embedded(self) -> bool:

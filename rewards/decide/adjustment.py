@@ -9,6 +9,7 @@ from rewards.decide.award import balance, credit_lot
 from rewards.decide.commands import Adjust, Settle
 from rewards.decide.draft import Draft
 from rewards.decide.referral import expire_referral
+from rewards.decide.standing import settle_standing
 from rewards.decide.submission import Submission
 from rewards.ledger.state import CustomerState, Decision
 from rewards.program import periods
@@ -66,6 +67,7 @@ def settle(
     """Book what time alone has brought about: lapsed holds, expired lots and referrals, pending points available."""
     draft = Draft(state, submission, now, programs.in_force(now).version)
     expire_referral(draft)
+    settle_standing(draft, state, programs)
     decision = draft.close()
     decision.outcome = {
         "customer_id": command.customer_id,

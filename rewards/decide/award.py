@@ -7,18 +7,25 @@ from pydantic_core import from_json
 
 from rewards.core import ids
 from rewards.core.errors import AlreadyAwarded, CurrencyMismatch, OccurredInFuture, SelfReferral
-from rewards.decide.commands import Award, Purchase, Record
+from rewards.decide.commands import Award, Purchase, Record, Welcome
 from rewards.decide.draft import Draft
 from rewards.decide.referral import check_reward, refer
+from rewards.decide.standing import LAST, Climb, award_event, climb_at, stand, told
 from rewards.decide.submission import CLOCK_SKEW, Submission
 from rewards.decide.survey import check_survey
+from rewards.decide.welcome import check_welcome, note_welcomed
 from rewards.ledger.lots import is_expired
 from rewards.ledger.state import Account, CustomerState, Decision, Grant, Lot, RecordedActivity
 from rewards.program import periods
 from rewards.program.earning import Earned, NotApplied, earn
+from tiers.ladder import timeline_of
+from tiers.standing import Stood, tier_of
 
 if TYPE_CHECKING:
-    from rewards.program.history import ProgramHistory
+    from rewards.ledger.standing_state import Qualifying
+    from rewards.program.document import ProgramDocument
+    from rewards.program.history import ProgramHistory, ProgramVersion
+    from rewards.program.ladder import Tier
 
 
 def award(
@@ -36,13 +43,79 @@ def award(
     occurred_at = past_instant(command.occurred_at, now)
     activity = command.activity
     activity_key = activity.key(submission.idempotency_key or "")
+    version = programs.in_force(occurred_at)
+    document = version.document
+    _check(state, command, activity_key, version, occurred_at)
+    earned, tier, stood, event = _earned_on_the_ladder(state, command, document, programs, occurred_at)
+    grants = earned.grants
+    draft = Draft(state, submission, now, version.version)
+    draft.be_active(occurred_at, document.times.inactive_at)
+    lots = _enter_lots(draft, earned, document.times_in(tier), activity_key, occurred_at)
+    draft.note_activity(activity.total_minor if isinstance(activity, Purchase) else None, occurred_at)
+    if earned.counts or earned.budgets:
+        draft.count(earned.counts, earned.budgets)
+    referral = refer(draft, state, command, document, occurred_at)
+    points = sum(lot.points for lot in lots)
+    body_json = submission.activity_json()
+    # Only a later command on the same order in this batch reads the body, and then the lots are at hand.
+    body = {} if state.lots is None else from_json(body_json)
+    seq = lots[0].lot_seq
+    recorded = RecordedActivity(
+        activity_key,
+        seq,
+        points,
+        version.version,
+        occurred_at,
+        body,
+        grants,
+        list(earned.counts),
+        event.points,
+        event.spend_minor,
+        None if tier is None else tier.id,
+    )
+    draft.record(recorded, body_json)
+    if stood is not None:
+        if state.qualifying is not None:
+            draft.qualifying = [*state.qualifying, event._replace(seq=seq)]
+        stand(draft, stood, programs, activity_key)
+    elif isinstance(command, Welcome):
+        note_welcomed(draft, programs, activity_key)
+    decision = draft.close()
+    account = draft.account
+    largest = lots[0] if len(lots) == 1 else max(lots, key=lambda lot: lot.points)
+    decision.outcome = {
+        "award_id": ids.encode(ids.AWARD, account.customer_id, seq),
+        "customer_id": account.customer_id,
+        "points": points,
+        "status": _status(largest, account, now),
+        "available_at": largest.available_at,
+        "expires_at": largest.expiry(account.inactive_at),
+        "program_version": version.version,
+        "explanation": _explanation(grants),
+        "balance": balance(account),
+        "tier": None if stood is None else told(timeline_of(programs), account.standing),
+    }
+    if referral is not None:
+        decision.outcome["referral"] = referral
+    if len(lots) > 1:
+        decision.outcome["lots"] = [{"points": lot.points} | _life(lot, account, now) for lot in lots]
+    return decision
+
+
+def _check(
+    state: CustomerState,
+    command: Award,
+    activity_key: str,
+    version: "ProgramVersion",
+    occurred_at: datetime,
+) -> None:
+    """Make sure that the activity can be awarded; what it raises is told in :func:`award`."""
+    activity, document = command.activity, version.document
     if activity_key in state.activities:
         raise AlreadyAwarded(
             f"{_described(activity_key)} was awarded before, under another idempotency key; its points stand.",
             activity=activity_key,
         )
-    version = programs.in_force(occurred_at)
-    document = version.document
     if isinstance(activity, Purchase) and activity.currency != document.currency:
         raise CurrencyMismatch(
             f"The order is in {activity.currency}, but the program in force when it occurred (version "
@@ -57,48 +130,66 @@ def award(
             "A customer cannot be rewarded for bringing itself; name the customer who was brought."
         )
     check_reward(state, command)
+    check_welcome(state, command, activity_key)
+
+
+def _earned_on_the_ladder(
+    state: CustomerState,
+    command: Award,
+    document: "ProgramDocument",
+    programs: "ProgramHistory",
+    occurred_at: datetime,
+) -> "tuple[Earned, Tier | None, Stood | None, Qualifying]":
+    """Return what the activity earns, in which tier, the standing that follows, and what counts to tiers."""
+    climb = climb_at(state, programs, occurred_at)
+    tier = None if climb is None else climb.tier
+    earned = _earned(state, command, document, occurred_at, tier)
+    if isinstance(command, Welcome):
+        return earned, tier, None, award_event(occurred_at, LAST, 0, command.activity)
+    event = award_event(occurred_at, LAST, _qualifying(earned.grants), command.activity)
+    if climb is None:
+        return earned, tier, None, event
+    stood = climb.after(event)
+    if _is_given_at_once(document, stood, tier):
+        timeline = timeline_of(programs)
+        tier = tier_of(timeline, stood.standing, occurred_at)
+        earned = _earned(state, command, document, occurred_at, tier)
+        qualifying = _qualifying(earned.grants)
+        if qualifying != event.points:
+            # A rule that asks for the tier has given other points that count; the standing follows from those.
+            event = event._replace(points=qualifying)
+            stood = Climb(state, timeline, occurred_at).after(event)
+    return earned, tier, stood, event
+
+
+def _earned(
+    state: CustomerState,
+    command: Award,
+    document: "ProgramDocument",
+    occurred_at: datetime,
+    tier: "Tier | None",
+) -> Earned:
     if isinstance(command, Record):
-        earned = Earned([])
-    else:
-        earned = earn(document, activity, state.account, occurred_at, state.counts, state.budgets)
-    grants = earned.grants
-    draft = Draft(state, submission, now, version.version)
-    usual = document.times
-    draft.be_active(occurred_at, usual.inactive_at)
-    lots = _enter_lots(draft, earned, usual, activity_key, occurred_at)
-    draft.note_activity(activity.total_minor if isinstance(activity, Purchase) else None, occurred_at)
-    if earned.counts or earned.budgets:
-        draft.count(earned.counts, earned.budgets)
-    referral = refer(draft, state, command, document, occurred_at)
-    points = sum(lot.points for lot in lots)
-    body_json = submission.activity_json()
-    # Only a later command on the same order in this batch reads the body, and then the lots are at hand.
-    body = {} if state.lots is None else from_json(body_json)
-    seq = lots[0].lot_seq
-    recorded = RecordedActivity(
-        activity_key, seq, points, version.version, occurred_at, body, grants, list(earned.counts)
+        return Earned([])
+    return earn(
+        document, command.activity, state.account, occurred_at, state.counts, state.budgets, tier=tier
     )
-    draft.record(recorded, body_json)
-    decision = draft.close()
-    account = draft.account
-    largest = lots[0] if len(lots) == 1 else max(lots, key=lambda lot: lot.points)
-    decision.outcome = {
-        "award_id": ids.encode(ids.AWARD, account.customer_id, seq),
-        "customer_id": account.customer_id,
-        "points": points,
-        "status": _status(largest, account, now),
-        "available_at": largest.available_at,
-        "expires_at": largest.expiry(account.inactive_at),
-        "program_version": version.version,
-        "explanation": _explanation(grants),
-        "balance": balance(account),
-        "tier": None,
-    }
-    if referral is not None:
-        decision.outcome["referral"] = referral
-    if len(lots) > 1:
-        decision.outcome["lots"] = [{"points": lot.points} | _life(lot, account, now) for lot in lots]
-    return decision
+
+
+def _qualifying(grants: list[Grant]) -> int:
+    points = 0
+    for grant in grants:
+        if grant.qualifies:
+            points += grant.points
+    return points
+
+
+def _is_given_at_once(document: "ProgramDocument", stood: Stood, tier: "Tier | None") -> bool:
+    """Tell whether the activity itself has reached another tier and is given points by that."""
+    ladder = document.ladder
+    if ladder is None or ladder.counts_from != "this_activity" or not stood.moves:
+        return False
+    return stood.standing.tier != (None if tier is None else tier.id)
 
 
 def why_not(
@@ -110,6 +201,7 @@ def why_not(
         OccurredInFuture: the activity lies ahead by more than the clock skew.
     """
     occurred_at = past_instant(command.occurred_at, now)
+    climb = climb_at(state, programs, occurred_at)
     not_applied: list[NotApplied] = []
     earn(
         programs.in_force(occurred_at).document,
@@ -118,6 +210,7 @@ def why_not(
         occurred_at,
         state.counts,
         state.budgets,
+        tier=None if climb is None else climb.tier,
         not_applied=not_applied,
     )
     return not_applied

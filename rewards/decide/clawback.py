@@ -39,6 +39,13 @@ def free_limits(
     draft.count(counts, budgets)
 
 
+def qualifying_part(activity: RecordedActivity, by_grant: Sequence[int]) -> int:
+    """Return how many of the points that are taken back of each grant had counted to tiers."""
+    if activity.activity_key.startswith("tier:"):
+        return 0
+    return sum(points for grant, points in zip(activity.grants, by_grant, strict=True) if grant.qualifies)
+
+
 def claw_back(
     draft: Draft,
     activity: RecordedActivity | None,

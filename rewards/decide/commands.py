@@ -283,6 +283,22 @@ class Anniversary(_Yearly):
         return f"anniversary:{self.year}"
 
 
+class TierReached(_Model):
+    """A customer who reached a tier; what the engine sends where rules welcome to it."""
+
+    type: Literal["tier"]
+    name: ShopId
+    """The tier."""
+    number: Annotated[int, Field(ge=1)]
+    """Which of the customer's moves on the ladder it was."""
+    attributes: Attributes = Field(default_factory=dict)
+    """`from`, the tier before, and `reason`, how it was reached."""
+
+    def key(self, idempotency_key: str) -> str:  # noqa: ARG002 - one signature for every activity
+        """Return the activity's unique name for its customer."""
+        return f"tier:{self.name}:{self.number}"
+
+
 class Custom(_Model):
     """Anything else; it may happen again, so each idempotency key names one occurrence."""
 
@@ -317,6 +333,12 @@ class Record(Award):
 
 class Reward(Award):
     """Credit one of the two customers of a referral; what the engine sends once an order has qualified."""
+
+
+class Welcome(Award):
+    """Credit a customer for having reached a tier; what the engine sends."""
+
+    activity: TierReached  # type: ignore[assignment]  # no shop sends it, so it is not among the activities
 
 
 class Redeem(_Model):
@@ -429,8 +451,41 @@ class Tag(_Model):
     tags: Tags
 
 
+class Enroll(_Model):
+    """Say since when a customer is a member, for anniversaries; without an instant, since the first activity."""
+
+    customer_id: ShopId
+    member_since: Instant | None
+
+
+class GrantStanding(_Model):
+    """Give a customer a standing by hand, in place of what was granted before."""
+
+    customer_id: ShopId
+    tier: Annotated[str, Field(min_length=1, max_length=64)]
+    until: Instant | None = None
+    """When it ends and the automatic rules go on alone; for ever unless given."""
+    reason: Annotated[str, Field(min_length=1, max_length=500, pattern=_TEXT_PATTERN)]
+
+
+class EndGrant(_Model):
+    """End a standing that was given by hand."""
+
+    customer_id: ShopId
+    reason: Annotated[str, Field(min_length=1, max_length=500, pattern=_TEXT_PATTERN)]
+
+
 class Settle(_Model):
     """Book what time alone has brought about for a customer; what the jobs submit."""
+
+    customer_id: ShopId
+
+
+class Restand(_Model):
+    """Bring a customer's standing up to the present and the ladder in force; what the job submits in bulk.
+
+    As settling does, but without a look at points that nothing is due with.
+    """
 
     customer_id: ShopId
 
@@ -472,7 +527,11 @@ Command = (
     | Adjust
     | Return
     | Tag
+    | Enroll
+    | GrantStanding
+    | EndGrant
     | Settle
+    | Restand
     | Retract
     | JudgeReferral
     | FollowUp
@@ -491,7 +550,12 @@ KINDS: dict[type[Any], str] = {
     Return: "return",
     Tag: "tag",
     Settle: "settle",
+    Restand: "restand",
     Reward: "reward",
+    Welcome: "welcome",
+    Enroll: "enroll",
+    GrantStanding: "grant-standing",
+    EndGrant: "end-grant",
     Retract: "retract",
     JudgeReferral: "judge-referral",
     FollowUp: "follow-up",

@@ -12,6 +12,7 @@ from rewards.decide.redemption import capture, redeem, reverse_redemption, void
 from rewards.decide.referral import follow_up, judge
 from rewards.decide.retraction import retract
 from rewards.decide.reversal import return_unmatched, reverse
+from rewards.decide.standing import bring_up, end_grant, enroll, grant_standing
 from rewards.decide.submission import CLOCK_SKEW, Submission
 from rewards.decide.tagging import tag
 from rewards.ledger.state import CustomerState, Decision
@@ -31,7 +32,12 @@ _DECISIONS: dict[type[Any], Callable[..., Decision]] = {
     commands.Adjust: adjust,
     commands.Tag: tag,
     commands.Settle: settle,
+    commands.Restand: bring_up,
     commands.Reward: award,
+    commands.Welcome: award,
+    commands.Enroll: enroll,
+    commands.GrantStanding: grant_standing,
+    commands.EndGrant: end_grant,
     commands.Retract: retract,
     commands.JudgeReferral: judge,
     commands.FollowUp: follow_up,

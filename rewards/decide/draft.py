@@ -58,6 +58,9 @@ class Draft:
         #: How the customer was brought, as it is by now.
         self.referral = state.referral
         self._retracted = state.retracted
+        #: All that counts to tiers and was granted by hand, as it is by now; None where it was not loaded.
+        self.qualifying = state.qualifying
+        self.standing_grants = state.standing_grants
         self._activities = dict(state.activities)
         self._reversals = list(state.reversals)
         self._lots: dict[int, Lot] | None = None
@@ -441,6 +444,8 @@ class Draft:
             self.referral,
             self._state.referring,
             self._retracted,
+            self.qualifying,
+            self.standing_grants,
         )
         return self.decision
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rewards.core import ids
@@ -11,10 +12,15 @@ from rewards.decide.commands import (
     Adjust,
     Award,
     Capture,
+    Command,
+    EndGrant,
+    Enroll,
     FollowUp,
+    GrantStanding,
     JudgeReferral,
     Record,
     Redeem,
+    Restand,
     Retract,
     Return,
     Reverse,
@@ -28,6 +34,8 @@ from rewards.decide.referral import no_referral
 from rewards.decide.submission import CLOCK_SKEW, Submission
 from rewards.ledger.needs import Needs
 from rewards.program.earning import limits_of
+from tiers.ladder import timeline_of
+from tiers.standing import can_advance_through
 
 if TYPE_CHECKING:
     from rewards.program.history import ProgramHistory
@@ -64,7 +72,7 @@ def _no_redemption() -> Refusal:
 def creates_customer(submission: Submission) -> bool:
     """Tell whether the command may be a customer's first."""
     command = submission.command
-    return isinstance(command, Award) or (isinstance(command, Adjust) and command.points > 0)
+    return isinstance(command, Award | Enroll) or (isinstance(command, Adjust) and command.points > 0)
 
 
 def needs_of(
@@ -72,42 +80,65 @@ def needs_of(
 ) -> Needs:
     """Return what a batch needs at ``now``, given each submission with its customer."""
     needs = Needs()
+    timeline = timeline_of(programs)
+    if timeline.has_ladder:
+        needs.can_advance = partial(can_advance_through, timeline)
     for customer_id, submission in submissions:
         needs.customers.add(customer_id)
         key = submission.idempotency_key
         command = submission.command
+        if timeline.has_ladder:
+            _add_standing(needs, customer_id, command, now)
         if isinstance(command, Award):
             needs.claims.append((customer_id, key, command.activity.key(key or "")))
             _add_beyond_account(needs, customer_id, command, programs, now)
             continue
         if key is not None:
             needs.claims.append((customer_id, key, None))
+        if isinstance(command, Restand):
+            continue
         needs.with_lots.add(customer_id)
-        match command:
-            case Redeem(order_id=str(order_id)):
-                needs.orders.add((customer_id, order_id))
-                if command.order_total_minor is None:
-                    needs.activities.add((customer_id, f"purchase:{order_id}"))
-            case Capture() | Void() | ReverseRedemption():
-                needs.redemptions.add(ids.decode(ids.REDEMPTION, command.redemption_id))
-            case Reverse(order_id=order_id):
-                needs.activities.add((customer_id, f"purchase:{order_id}"))
-                needs.orders.add((customer_id, order_id))
-                needs.referrals.add(customer_id)
-                needs.budgets.update(programs.budgets)
-            case Return():
-                needs.all_orders.add(customer_id)
-                needs.referrals.add(customer_id)
-                needs.budgets.update(programs.budgets)
-            case Retract(activity_key=activity_key):
-                needs.budgets.update(programs.budgets)
-                needs.activities.add((customer_id, activity_key))
-                needs.retractions.add((customer_id, activity_key))
-            case Settle() | JudgeReferral() | FollowUp():
-                needs.referrals.add(customer_id)
-            case Redeem() | Adjust() | Tag():
-                pass
+        _add_rows(needs, customer_id, command, programs)
     return needs
+
+
+def _add_rows(needs: Needs, customer_id: str, command: Command, programs: "ProgramHistory") -> None:
+    """Add the rows that a command other than an award names."""
+    match command:
+        case Redeem(order_id=str(order_id)):
+            needs.orders.add((customer_id, order_id))
+            if command.order_total_minor is None:
+                needs.activities.add((customer_id, f"purchase:{order_id}"))
+        case Capture() | Void() | ReverseRedemption():
+            needs.redemptions.add(ids.decode(ids.REDEMPTION, command.redemption_id))
+        case Reverse(order_id=order_id):
+            needs.activities.add((customer_id, f"purchase:{order_id}"))
+            needs.orders.add((customer_id, order_id))
+            needs.referrals.add(customer_id)
+            needs.budgets.update(programs.budgets)
+        case Return():
+            needs.all_orders.add(customer_id)
+            needs.referrals.add(customer_id)
+            needs.budgets.update(programs.budgets)
+        case Retract(activity_key=activity_key):
+            needs.budgets.update(programs.budgets)
+            needs.activities.add((customer_id, activity_key))
+            needs.retractions.add((customer_id, activity_key))
+        case Settle() | JudgeReferral() | FollowUp():
+            needs.referrals.add(customer_id)
+        case Redeem() | Adjust() | Tag() | Enroll() | GrantStanding() | EndGrant():
+            pass
+
+
+def _add_standing(needs: Needs, customer_id: str, command: Command, now: datetime) -> None:
+    """Add when the standing matters; commands by which the past changes need all that it follows from."""
+    match command:
+        case Reverse() | Return() | Retract() | Enroll() | GrantStanding() | EndGrant() | Restand():
+            needs.qualifying.add(customer_id)
+        case Award():
+            needs.moments.setdefault(customer_id, []).append(_moments(command, now))
+        case Redeem() | Settle():
+            needs.moments.setdefault(customer_id, []).append((now, now + CLOCK_SKEW))
 
 
 def _add_beyond_account(

@@ -23,14 +23,15 @@ from rewards.core.money import format_minor
 from rewards.decide.award import balance
 from rewards.decide.commands import LARGEST, Capture, Redeem, ReverseRedemption, Void
 from rewards.decide.draft import Draft
+from rewards.decide.standing import climb_at
 from rewards.decide.submission import Submission
 from rewards.ledger.state import CustomerState, Decision, Redemption
 from rewards.program import periods
 from rewards.program.durations import parse_duration
-from rewards.program.redemption import is_a_step, is_below_minimum, max_points_for_order, value_minor
+from rewards.program.redemption import is_a_step, is_below_minimum, max_points_for_order, value_minor, valued
 
 if TYPE_CHECKING:
-    from rewards.program.document import ProgramDocument
+    from rewards.program.document import ProgramDocument, RedemptionPolicy
     from rewards.program.history import ProgramHistory
 
 #: How long a hold lasts unless the storefront says otherwise.
@@ -49,11 +50,16 @@ def redeem(
     """
     version = programs.in_force(now)
     document = version.document
+    climb = climb_at(state, programs, now)
+    tier = None if climb is None else climb.tier
+    policy = valued(document.redemption, tier)
     if command.points is None:
         raise NoSuchReward(f"The program has no reward {command.reward_id!r}; redeem points instead.")
     points = command.points
     draft = Draft(state, submission, now, version.version)
-    _check_limits(document, points, _order_total(state, command, document.currency), _paid(draft, command))
+    _check_limits(
+        document, policy, points, _order_total(state, command, document.currency), _paid(draft, command)
+    )
     available = draft.available()
     if points > available:
         raise InsufficientPoints(
@@ -73,13 +79,14 @@ def redeem(
         captured=0 if command.hold else points,
         reinstated=0,
         redeem_seq=None if command.hold else seq,
-        value_minor=value_minor(document.redemption, points),
+        value_minor=value_minor(policy, points),
         currency=document.currency,
         order_id=command.order_id,
         program_version=version.version,
         hold_expires_at=periods.add(now, lasts, document.zone) if command.hold else None,
         occurred_at=now,
         resolved_at=None if command.hold else now,
+        tier=None if tier is None else tier.id,
     )
     draft.place(redemption)
     if command.hold:
@@ -116,7 +123,9 @@ def capture(
     draft.take(points, draft.payers(hold.redemption_seq), seq)
     hold.captured = points
     hold.redeem_seq = seq
-    hold.value_minor = value_minor(document.redemption, points)
+    # What they were worth when they were put on hold stands.
+    tier = None if document.ladder is None else document.ladder.tier(hold.tier)
+    hold.value_minor = value_minor(valued(document.redemption, tier), points)
     draft.be_active(now, periods.times(document.points, document.zone).inactive_at)
     decision = draft.close()
     decision.outcome = _outcome(draft, hold)
@@ -178,9 +187,14 @@ def reinstate(draft: Draft, redemption: Redemption, points: int, cause: str, *, 
     draft.change(redemption)
 
 
-def _check_limits(document: "ProgramDocument", points: int, order_total_minor: int | None, paid: int) -> None:
+def _check_limits(
+    document: "ProgramDocument",
+    policy: "RedemptionPolicy",
+    points: int,
+    order_total_minor: int | None,
+    paid: int,
+) -> None:
     """Check the program's limits; ``paid`` points were redeemed on the same order before."""
-    policy = document.redemption
     if value_minor(policy, points) > LARGEST:
         raise BalanceTooLarge(f"{points} points are worth more than {LARGEST} minor units; redeem fewer.")
     if is_below_minimum(policy, points):

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 
 from rewards.core.errors import AlreadyReversed, OrderNotFound
 from rewards.decide.award import balance, past_instant
-from rewards.decide.clawback import claw_back, free_limits
+from rewards.decide.clawback import claw_back, free_limits, qualifying_part
 from rewards.decide.commands import Retract
 from rewards.decide.draft import Draft
+from rewards.decide.standing import after_refund, refund_event
 from rewards.decide.submission import Submission
+from rewards.decide.welcome import note_retracted
 from rewards.ledger.state import CustomerState, Decision, Retraction
 
 if TYPE_CHECKING:
@@ -42,7 +44,21 @@ def retract(
         draft, activity, by_grant, f"retract:{key}", at, version.version, version.document
     )
     clawed_back = sum(by_grant) - written_off
-    draft.retract(Retraction(key, seq, by_grant, clawed_back, written_off, at))
+    qualifying = qualifying_part(activity, by_grant)
+    draft.retract(Retraction(key, seq, by_grant, clawed_back, written_off, at, qualifying))
+    if key.startswith("tier:"):
+        note_retracted(draft, programs, key)
+    else:
+        event = refund_event(
+            at,
+            seq,
+            activity.occurred_at,
+            qualifying,
+            0,
+            is_full=False,
+            referrals=int(key.startswith("referral:")),
+        )
+        after_refund(draft, state, programs, [event], f"retract:{key}")
     decision = draft.close()
     decision.outcome = {
         "customer_id": draft.account.customer_id,

@@ -15,11 +15,12 @@ from rewards.core import ids
 from rewards.core.errors import AlreadyReversed, LineNotFound, OrderNotFound, RefundExceedsOrder
 from rewards.core.money import format_minor
 from rewards.decide.award import balance, past_instant
-from rewards.decide.clawback import claw_back, free_limits
+from rewards.decide.clawback import claw_back, free_limits, qualifying_part
 from rewards.decide.commands import RefundedLine, Return, Reverse
 from rewards.decide.draft import Draft
 from rewards.decide.redemption import reinstate
 from rewards.decide.referral import undo_referral
+from rewards.decide.standing import after_refund, refund_event
 from rewards.decide.submission import Submission
 from rewards.ledger.state import (
     CustomerState,
@@ -110,6 +111,7 @@ def reverse(
         _check_unawarded(command, paid)
     refund = _extent(command, activity, earlier)
     explanation = _book(draft, command, activity, paid, earlier, refund, occurred_at, programs)
+    _restand(draft, state, programs, command.refund_id)
     decision = draft.close()
     booked = decision.new_reversals[-1]
     decision.outcome = {
@@ -162,6 +164,7 @@ def return_unmatched(
             f"Customer {command.customer_id} has no earlier order with an amount left to refund; "
             "import the orders that the returns belong to first."
         )
+    _restand(draft, state, programs, command.refund_id)
     decision = draft.close()
     decision.outcome = {
         "customer_id": command.customer_id,
@@ -173,6 +176,24 @@ def return_unmatched(
         "balance": balance(draft.account),
     }
     return decision
+
+
+def _restand(draft: Draft, state: CustomerState, programs: "ProgramHistory", refund_id: str) -> None:
+    """Take what was refunded out of what counts to tiers, and see where the customer stands then."""
+    events = [
+        refund_event(
+            booked.occurred_at,
+            booked.reversal_seq,
+            activity.occurred_at,
+            booked.qualifying_points,
+            booked.amount_minor,
+            is_full=booked.is_full,
+        )
+        for booked in draft.decision.new_reversals
+        if (activity := state.activities.get(f"purchase:{booked.order_id}")) is not None
+    ]
+    if events:
+        after_refund(draft, state, programs, events, f"refund:{refund_id}")
 
 
 def _orders_for(
@@ -362,6 +383,7 @@ def _book(
             written_off=written_off,
             reinstated=reinstated,
             occurred_at=occurred_at,
+            qualifying_points=0 if activity is None else qualifying_part(activity, by_grant),
         )
     )
     grants: Sequence[Grant] = () if activity is None else activity.grants

@@ -16,13 +16,16 @@ from sqlalchemy import Connection, text
 from rewards.core.database import Database
 from rewards.core.errors import SetupError
 from rewards.core.progress import Progress, unheard
-from rewards.decide.commands import Adjust, Award, Capture, Command, Redeem, Reverse, Void
+from rewards.decide.commands import Adjust, Award, Capture, Command, Redeem, Reverse, Tag, Void
 from rewards.decide.submission import Submission
 from rewards.demo import shop
+from rewards.demo.people import profile_of, tags_of
 from rewards.demo.shop import Answered, Ordered, Reviewed, SentBack, SignedUp, WasCredited
 from rewards.engine import Answer, Engine
 from rewards.jobs import run_job
 from rewards.ledger.statements import read_balance
+from rewards.profiles.enrolling import enroll
+from rewards.profiles.storing import put_profiles
 from rewards.program.document import ProgramDocument
 from rewards.program.loading import load_file
 from rewards.program.rules import EarnRule, PerAmount
@@ -70,6 +73,8 @@ def load(database: Database, now: datetime, progress: Progress = unheard) -> Loa
         storefront.live_through(progress)
         run_job("release-holds", database, now)
         run_job("expire", database, now)
+        _introduce(database, opened_on, now)
+        run_job("celebrations", database, now)
         storefront.show_a_hold()
     with database.engine.begin() as connection:
         if not was_there:
@@ -117,6 +122,24 @@ def _open_shop(connection: Connection, now: datetime) -> date:
         connection, document, effective_from=later, now=later, actor=ACTOR, note="5 points per pound, not 4"
     )
     return opened_on
+
+
+def _introduce(database: Database, opened_on: date, now: datetime) -> None:
+    """Say who the customers are, and when they joined."""
+    joined = {
+        event.customer_id: event.at
+        for event in shop.events(opened_on)
+        if isinstance(event, SignedUp) and event.at <= now
+    }
+    known = {
+        who: profile_of(who).model_dump() | {"joined_at": at.astimezone(UTC)} for who, at in joined.items()
+    }
+    with database.engine.begin() as connection:
+        put_profiles(connection, known, now)
+    engine = Engine(database)
+    enroll(database, engine, known, ACTOR, now)
+    tagged = [Tag(customer_id=who, tags=tags) for who in known if (tags := tags_of(who))]
+    engine.execute([Submission(each, None, ACTOR) for each in tagged], now)
 
 
 def _first_program(document: ProgramDocument) -> ProgramDocument:
@@ -248,8 +271,8 @@ def _commands(  # noqa: PLR0911 - one return for each kind of event
 def _order_commands(order: Ordered, available: dict[str, int]) -> list[tuple[str, Command]]:
     who = order.customer_id
     total = sum(line.amount_minor for line in order.lines) + order.shipping_minor
-    # As the program has it: hundreds from 500 on, each point a penny, up to half of the order.
-    points = min(available.get(who, 0), total // 2) // 100 * 100
+    # As the program has it: hundreds from 500 on, up to half of the order, where a point may pay 1.1 pence.
+    points = min(available.get(who, 0), total * 10 // 22) // 100 * 100
     sent: list[tuple[str, Command]] = []
     paid_with_points = 0
     if order.pays_with_points != "no" and points >= 500:

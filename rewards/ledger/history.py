@@ -1,6 +1,6 @@
 """A customer's entries as sentences that a customer understands. Read-only."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,9 @@ class HistoryLine:
         available_at: when what it credited can be spent; None where it credited nothing.
         expires_at: when what it credited expires; None where it does not, or credited nothing.
         explanation: how an award's points were worked out, a sentence for each rule that gave some or was cut.
+        actor: who made it, such as ``key:3f2a``; not for the customer.
+        cause: what caused it, as the ledger has it.
+        program_version: the version that it was booked under.
     """
 
     seq: int
@@ -56,12 +59,23 @@ class HistoryLine:
     available_at: datetime | None
     expires_at: datetime | None
     explanation: Sequence[str] = ()
+    actor: str = ""
+    cause: str = ""
+    program_version: int = 0
 
 
 def history_view(
-    conn: Connection, customer_id: str, limit: int, before_seq: int | None, history: "ProgramHistory"
+    conn: Connection,
+    customer_id: str,
+    limit: int,
+    before_seq: int | None,
+    history: "ProgramHistory",
+    kinds: Collection[str] = (),
 ) -> list[HistoryLine]:
-    """Return up to ``limit`` entries with a seq below ``before_seq`` (None: the latest), the newest first."""
+    """Return up to ``limit`` entries with a seq below ``before_seq`` (None: the latest), the newest first.
+
+    ``kinds`` of entry are wanted, all where none is named.
+    """
     query = (
         select(
             _entries,
@@ -93,6 +107,8 @@ def history_view(
     )
     if before_seq is not None:
         query = query.where(_entries.c.seq < before_seq)
+    if kinds:
+        query = query.where(_entries.c.kind.in_(sorted(kinds)))
     rows = conn.execute(query).all()
     causes = _Causes(conn, customer_id, rows)
     return [_line(row, causes, history) for row in rows]
@@ -113,6 +129,9 @@ def _line(row: _Row, causes: "_Causes", history: "ProgramHistory") -> HistoryLin
         available_at=row.available_at,
         expires_at=row.inactive_at if row.expires_on_inactivity else row.expires_at,
         explanation=_explanation(row),
+        actor=row.actor,
+        cause=row.cause,
+        program_version=row.program_version,
     )
 
 
@@ -174,6 +193,8 @@ _WITHOUT_NAME = {
     "referral": "bringing a friend",
     "referred": "being brought by a friend",
     "signup": "joining",
+    "birthday": "your birthday",
+    "anniversary": "another year with us",
 }
 
 
@@ -182,10 +203,12 @@ def _activity(activity_key: str) -> str:
     match kind:
         case "purchase":
             return f"order {name}"
-        case "survey" | "referral" | "referred" | "signup":
+        case "survey" | "referral" | "referred" | "signup" | "birthday" | "anniversary":
             return _WITHOUT_NAME[kind]
         case "review":
             return f"reviewing {name}"
+        case "tier":
+            return "reaching a new tier"
         case _:
             # custom:LENGTH:NAME:KEY
             length, _, rest = name.partition(":")

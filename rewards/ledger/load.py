@@ -13,6 +13,8 @@ from sqlalchemy import Connection, Row, TextClause, text
 from rewards.core.wire import BigintArray, TextArray
 from rewards.ledger.needs import Needs
 from rewards.ledger.referrals import load_referrals
+from rewards.ledger.standing_state import read_standing
+from rewards.ledger.standings import load_qualifying
 from rewards.ledger.state import (
     Account,
     Count,
@@ -28,7 +30,7 @@ from rewards.ledger.state import (
 _ACCOUNTS = """
 SELECT customer_id, seq, balance, available, pending, held, deficit, digest, as_of, next_change_at,
        last_activity_at, inactive_at, purchases, spent_minor, last_purchase_at, joined_at, nullif(tags, '{}'),
-       referred
+       referred, member_since, CAST(standing AS text) AS standing
 FROM accounts WHERE customer_id = ANY(:customers) ORDER BY customer_id"""
 _READ_ACCOUNTS = text(_ACCOUNTS)
 _LOCK_ACCOUNTS = text(_ACCOUNTS + " FOR NO KEY UPDATE")
@@ -43,29 +45,30 @@ WHERE c.customer_id IS NOT NULL OR a.customer_id IS NOT NULL""")
 
 _ACTIVITIES = text("""
 SELECT a.customer_id, a.activity_key, a.award_seq, a.points, a.program_version, a.occurred_at, a.body, a.grants,
-       a.counted
+       a.counted, a.qualifying_points, a.spend_minor, a.tier
 FROM unnest(:customers, :names) AS k (customer_id, name)
 JOIN activities AS a ON a.customer_id = k.customer_id AND a.activity_key = k.name
 UNION ALL
 SELECT a.customer_id, a.activity_key, a.award_seq, a.points, a.program_version, a.occurred_at, a.body, a.grants,
-       a.counted
+       a.counted, a.qualifying_points, a.spend_minor, a.tier
 FROM activities AS a
 WHERE a.customer_id = ANY(:all_orders) AND a.activity_key >= 'purchase:' AND a.activity_key < 'purchase;'
 """)
 
 _REVERSALS = text("""
 SELECT r.customer_id, r.order_id, r.refund_id, r.reversal_seq, r.amount_minor, r.lines, r.by_grant, r.is_full,
-       r.clawed_back, r.written_off, r.reinstated, r.occurred_at
+       r.clawed_back, r.written_off, r.reinstated, r.occurred_at, r.qualifying_points
 FROM unnest(:customers, :names) AS k (customer_id, name)
 JOIN reversals AS r ON r.customer_id = k.customer_id AND r.order_id = k.name
 UNION ALL
 SELECT r.customer_id, r.order_id, r.refund_id, r.reversal_seq, r.amount_minor, r.lines, r.by_grant, r.is_full,
-       r.clawed_back, r.written_off, r.reinstated, r.occurred_at
+       r.clawed_back, r.written_off, r.reinstated, r.occurred_at, r.qualifying_points
 FROM reversals AS r WHERE r.customer_id = ANY(:all_orders)
 ORDER BY 1, 4""")
 
 _REDEMPTION_COLUMNS = """r.customer_id, r.redemption_seq, r.status, r.points, r.captured, r.reinstated, r.redeem_seq,
-       r.value_minor, r.currency, r.order_id, r.program_version, r.hold_expires_at, r.occurred_at, r.resolved_at"""
+       r.value_minor, r.currency, r.order_id, r.program_version, r.hold_expires_at, r.occurred_at, r.resolved_at,
+       r.tier"""
 # UNION rather than OR, so that each arm walks its own index.
 _REDEMPTIONS = text(f"""
 SELECT {_REDEMPTION_COLUMNS} FROM redemptions AS r
@@ -131,9 +134,13 @@ def load(conn: Connection, needs: Needs, now: datetime, *, lock: bool) -> dict[s
         account = Account(*row)
         # Reading an array takes the driver longer than the rest of the row, and few customers have tags.
         account.tags = account.tags or ()
+        if row.standing is not None:
+            account.standing = read_standing(row.standing)
         states[account.customer_id] = CustomerState(account)
         if _is_stale(account, now):
             with_lots.add(account.customer_id)
+    if needs.can_advance is not None:
+        load_qualifying(conn, needs, states)
     if needs.claims:
         _load_claims(conn, needs, states)
     if needs.activities or needs.all_orders:
@@ -221,6 +228,9 @@ def _load_orders(conn: Connection, needs: Needs, states: dict[str, CustomerState
             row.body,
             [Grant(**grant) for grant in row.grants],
             [(name, period) for name, period in row.counted or ()],
+            row.qualifying_points,
+            row.spend_minor,
+            row.tier,
         )
     if needs.orders or needs.all_orders:
         for customer_id, *columns in conn.execute(_REVERSALS, _pairs(needs.orders) | all_orders):

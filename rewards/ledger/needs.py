@@ -1,6 +1,10 @@
 """What must be loaded before a batch of commands can be decided: names of rows, no database."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+
+from rewards.ledger.standing_state import Standing
 
 Pair = tuple[str, str]
 
@@ -23,6 +27,10 @@ class Needs:
         referrals: customers whose own referral matters, where they have one.
         codes: codes to look up, each with the customer who sends it and the fingerprints that came along.
         retractions: activities of which it matters whether all was taken back.
+        moments: instants at which the standing may matter, by customer, for each of the commands.
+        can_advance: tells whether a standing on record will do at instants, one after the other; None where there is
+            no ladder.
+        qualifying: customers all that counts to tiers of whom matters.
     """
 
     customers: set[str] = field(default_factory=set)
@@ -37,3 +45,6 @@ class Needs:
     referrals: set[str] = field(default_factory=set)
     codes: list[tuple[str, str, tuple[Pair, ...]]] = field(default_factory=list)
     retractions: set[Pair] = field(default_factory=set)
+    moments: dict[str, list[tuple[datetime, ...]]] = field(default_factory=dict)
+    can_advance: Callable[[Standing | None, Sequence[datetime]], bool] | None = None
+    qualifying: set[str] = field(default_factory=set)

@@ -35,12 +35,13 @@ def points_by_lot(activity: Any) -> dict[int, int]:
 
 def times_of_lot(document: ProgramDocument, activity: Any, lot_seq: int) -> Times:
     """Return when the points of one of an award's lots can be spent and expire, by the rules that gave them."""
+    tier = None if document.ladder is None else document.ladder.tier(activity.tier)
     rules = {rule.id: rule for rule in document.earn}
     for grant in activity.grants:
         rule = rules.get(grant["rule_id"])
         if grant["points"] and (grant.get("lot_seq") or activity.award_seq) == lot_seq and rule is not None:
-            return times(document.points_of(rule), document.zone)
-    return times(document.points, document.zone)
+            return times(document.points_of(rule, tier), document.zone)
+    return document.times_in(tier)
 
 
 def explanation_of(grants: Iterable[Mapping[str, Any]], award_seq: int, seq: int) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, Index, String, Text,
 from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlmodel import Field, SQLModel
 
-from rewards.ledger.columns import customer_key, instant, one_of, text_column
+from rewards.ledger.columns import customer_key, instant, one_of, points_column, text_column
 from rewards.ledger.referral_state import DUE, STATUSES
 
 
@@ -96,3 +96,5 @@ class RetractionRow(SQLModel, table=True):
     written_off: int = Field(sa_column=Column(BigInteger, nullable=False))
     occurred_at: datetime = instant()
     recorded_at: datetime = instant()
+    #: How many of these points had counted to tiers.
+    qualifying_points: int = points_column(0)

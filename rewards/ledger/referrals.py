@@ -21,6 +21,9 @@ from rewards.ledger.state import CustomerState, Retraction
 _NAMES = [each.name for each in fields(Referral)]
 _COLUMNS = ", ".join(f"r.{name}" for name in _NAMES)
 
+#: The columns that make up a :class:`Referral`, of a table called ``r``.
+OWN_COLUMNS = _COLUMNS
+
 _OWN = text(f"SELECT {_COLUMNS} FROM referrals AS r WHERE r.customer_id = ANY(:customers)")  # noqa: S608 - constants
 
 _OWNERS = text("SELECT code, customer_id FROM referral_codes WHERE code = ANY(:codes)")
@@ -121,8 +124,9 @@ SELECT DISTINCT * FROM unnest(:customers, :kinds, :values) ON CONFLICT DO NOTHIN
 
 _PUT_RETRACTIONS = text("""
 INSERT INTO retractions (customer_id, activity_key, retraction_seq, by_grant, clawed_back, written_off,
-                         occurred_at, recorded_at)
-SELECT r.customer_id, r.activity_key, r.retraction_seq, r.by_grant, r.clawed_back, r.written_off, r.occurred_at, :now
+                         occurred_at, qualifying_points, recorded_at)
+SELECT r.customer_id, r.activity_key, r.retraction_seq, r.by_grant, r.clawed_back, r.written_off, r.occurred_at,
+       r.qualifying_points, :now
 FROM jsonb_populate_recordset(NULL::retractions, CAST(:rows AS jsonb)) AS r""")
 
 
@@ -185,9 +189,16 @@ ORDER BY r.attributed_at DESC, r.customer_id DESC LIMIT :most"""  # noqa: S608 -
 
 
 def referrals_page(
-    conn: Connection, status: str | None, most: int, before: tuple[datetime, str] | None = None
+    conn: Connection,
+    status: str | None,
+    most: int,
+    before: tuple[datetime, str] | None = None,
+    whose: str | None = None,
 ) -> list[Referral]:
-    """Return up to ``most`` referrals (of a status), the latest first, those before ``(attributed_at, customer)``."""
+    """Return up to ``most`` referrals (of a status), the latest first, those before ``(attributed_at, customer)``.
+
+    With ``whose`` only those that the customer has a side in.
+    """
     conditions = ["true"]
     parameters: dict[str, Any] = {"most": most}
     if status is not None:
@@ -196,6 +207,9 @@ def referrals_page(
     if before is not None:
         conditions.append("(r.attributed_at, r.customer_id) < (:before_at, :before_customer)")
         parameters |= {"before_at": before[0], "before_customer": before[1]}
+    if whose is not None:
+        conditions.append("(r.customer_id = :whose OR r.referrer_id = :whose)")
+        parameters["whose"] = whose
     rows = conn.execute(text(_PAGE.format(conditions=" AND ".join(conditions))), parameters)
     return [Referral(*row) for row in rows]
 

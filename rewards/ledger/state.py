@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from rewards.core.errors import Refusal
 from rewards.ledger.digest import FIRST
 from rewards.ledger.referral_state import Referral, Referring
+from rewards.ledger.standing_state import Move, Qualifying, Standing, StandingGrant
 
 
 @dataclass(slots=True)
@@ -41,6 +42,10 @@ class Account:
     tags: Sequence[str] = ()
     #: Whether another customer's code brought this one, so that there is a referral to load.
     referred: bool = False
+    #: Since when the shop says that the customer is a member; None is since the first activity.
+    member_since: datetime | None = None
+    #: The standing on the ladder as it was last written; None before there is one.
+    standing: Standing | None = None
 
     def copy(self) -> "Account":
         """Return an independent copy."""
@@ -63,6 +68,8 @@ class Account:
             self.joined_at,
             self.tags,
             self.referred,
+            self.member_since,
+            self.standing,
         )
 
 
@@ -205,6 +212,8 @@ class Redemption:
     hold_expires_at: datetime | None
     occurred_at: datetime
     resolved_at: datetime | None
+    #: The tier by which its value was worked out.
+    tier: str | None = None
 
     def copy(self) -> "Redemption":
         """Return an independent copy."""
@@ -222,6 +231,7 @@ class Redemption:
             self.hold_expires_at,
             self.occurred_at,
             self.resolved_at,
+            self.tier,
         )
 
     @property
@@ -243,6 +253,10 @@ class RecordedActivity:
     grants: list[Grant]
     #: The counts that it went into, so that a refund can take it out of them again.
     counted: Sequence[CountKey] = ()
+    #: What it counts to tiers, and the tier by which it was given points.
+    qualifying_points: int = 0
+    spend_minor: int = 0
+    tier: str | None = None
 
     def lot_seqs(self) -> list[int]:
         """Return the lots that its points went into, the first first."""
@@ -266,6 +280,8 @@ class Reversal:
     written_off: int
     reinstated: int
     occurred_at: datetime
+    #: How many of the points that were taken back had counted to tiers.
+    qualifying_points: int = 0
 
 
 class Retraction(NamedTuple):
@@ -277,6 +293,8 @@ class Retraction(NamedTuple):
     clawed_back: int
     written_off: int
     occurred_at: datetime
+    #: How many of these points had counted to tiers.
+    qualifying_points: int = 0
 
 
 class Remembered(NamedTuple):
@@ -314,6 +332,10 @@ class CustomerState:
     referring: Referring | None = None
     #: Activities of which all was taken back, of those that matter.
     retracted: frozenset[str] = frozenset()
+    #: All that counts to tiers; None where the standing on record will do.
+    qualifying: Sequence[Qualifying] | None = None
+    #: What was granted by hand, where ``qualifying`` is known.
+    standing_grants: Sequence[StandingGrant] = ()
 
 
 @dataclass(slots=True)
@@ -343,6 +365,21 @@ class Decision:
     #: Fingerprints that came with the activity, by kind.
     fingerprints: dict[str, str] = field(default_factory=dict)
     new_retraction: Retraction | None = None
+    #: Whether the standing on the ladder is to be written, the moves that brought it about, and what did.
+    is_standing_new: bool = False
+    #: Whether the tier, the ladder, or when somebody is to look at it, is another one.
+    is_place_new: bool = False
+    is_member_since_new: bool = False
+    #: Whether nothing of the account but that is new.
+    is_only_standing: bool = False
+    moves: list[Move] = field(default_factory=list)
+    moved_by: str = ""
+    #: Rows of the outbox, without what the database adds.
+    events: list[dict[str, Any]] = field(default_factory=list)
+    new_grant: StandingGrant | None = None
+    grant_reason: str = ""
+    #: When the grants that there were are ended; None where they go on.
+    grants_ended_at: datetime | None = None
 
     def spend(self, budgets: dict[str, Count]) -> None:
         """Add to the budgets that the states of a batch share what this decision gave of them."""

@@ -14,7 +14,10 @@ from sqlalchemy.dialects.postgresql import JSON
 from rewards.core import ids
 from rewards.ledger.balances import DEFICIT, Balance, Credit, Hold, Taking, balance_at
 from rewards.ledger.provenance import explanation_of
+from rewards.ledger.standings import read_outlook
 from rewards.ledger.tables import AccountRow, ActivityRow, ConsumptionRow, EntryRow, LotRow, RedemptionRow
+from tiers.ladder import tier_told
+from tiers.progress import as_told
 
 if TYPE_CHECKING:
     from rewards.program.history import ProgramHistory
@@ -46,11 +49,11 @@ def customer_statement(
     Returns:
         ``expirations`` adds up to ``available + pending``; with a ``deficit`` all of these are 0.
     """
-    del history  # The tier, which it decides, joins here.
     found = read_balance(conn, customer_id, as_of, now)
     if found is None:
         return None
     balance = found.balance
+    seen = read_outlook(conn, history, customer_id, balance.at)
     return {
         "customer_id": customer_id,
         "as_of": rfc3339(balance.at),
@@ -76,7 +79,8 @@ def customer_statement(
             }
             for hold in balance.holds
         ],
-        "tier": None,
+        "tier": None if seen is None else tier_told(seen.ladder, seen.standing),
+        "standing": None if seen is None else as_told(seen),
         "enrolled": True,
         "held_out": False,
         "customer_since": rfc3339(found.customer_since),

@@ -51,6 +51,14 @@ class AccountRow(SQLModel, table=True):
             "next_change_at",
             postgresql_where=text("next_change_at IS NOT NULL"),
         ),
+        Index(
+            "ix_accounts_standing_due_at",
+            "standing_due_at",
+            postgresql_where=text("standing_due_at IS NOT NULL"),
+        ),
+        Index("ix_accounts_tier", "tier", "customer_id", postgresql_where=text("tier IS NOT NULL")),
+        Index("ix_accounts_tags", "tags", postgresql_using="gin", postgresql_where=text("tags <> '{}'")),
+        Index("ix_accounts_tagged", "customer_id", postgresql_where=text("tags <> '{}'")),
         # Room for in-place (HOT) updates: an account is rewritten at each command.
         {"postgresql_with": {"fillfactor": "70"}},
     )
@@ -75,6 +83,16 @@ class AccountRow(SQLModel, table=True):
     last_purchase_at: datetime | None = instant(nullable=True)
     joined_at: datetime | None = instant(nullable=True)
     tags: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False, server_default="{}"))
+    #: The tier that the customer is in, and all that standing is worked out from next, as
+    #: :meth:`rewards.ledger.standing_state.Standing.stored` has it; null before there is a ladder.
+    tier: str | None = text_column(nullable=True)
+    standing: list[Any] | None = Field(sa_column=Column(JSON(none_as_null=True), nullable=True))
+    #: When time may next move the customer, or has something to be told.
+    standing_due_at: datetime | None = instant(nullable=True)
+    #: The version whose ladder the standing is of.
+    ladder_version: int | None = Field(sa_column=Column(Integer, nullable=True))
+    #: Since when the shop says that the customer is a member; null is since the first activity.
+    member_since: datetime | None = instant(nullable=True)
     #: Whether the customer has a row in ``referrals``, so that nobody looks there for the many who have none.
     referred: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=text("false")))
     created_at: datetime = Field(
@@ -86,7 +104,18 @@ class CommandRow(SQLModel, table=True):
     """An idempotency key that was claimed, what it was claimed for, and the answer it gave."""
 
     __tablename__ = "commands"
-    __table_args__ = (CheckConstraint("status BETWEEN 200 AND 499", name="status_is_an_answer"),)
+    __table_args__ = (
+        CheckConstraint("status BETWEEN 200 AND 499", name="status_is_an_answer"),
+        # For the admin pages, at next to no cost to awards: spans of time in them, and what is rare beside them.
+        Index(
+            "ix_commands_recorded_at",
+            "recorded_at",
+            postgresql_using="brin",
+            postgresql_with={"pages_per_range": "32", "autosummarize": "on"},
+        ),
+        Index("ix_commands_not_awards", "recorded_at", postgresql_where=text("kind <> 'award'")),
+        Index("ix_commands_refused", "recorded_at", postgresql_where=text("status >= 400")),
+    )
 
     customer_id: str = customer_key()
     idempotency_key: str = Field(sa_column=Column(String(255, collation="C"), primary_key=True))
@@ -117,6 +146,11 @@ class ActivityRow(SQLModel, table=True):
     grants: list[dict[str, Any]] = Field(sa_column=Column(JSON, nullable=False))
     #: The counts that it went into, ``[[name, period]]``; null where none.
     counted: list[list[str]] | None = Field(sa_column=Column(JSON, nullable=True))
+    #: What it counts to tiers: points of rules that do, and what was paid.
+    qualifying_points: int = points_column(0)
+    spend_minor: int = points_column(0)
+    #: The tier by which it was given points; null where there was none.
+    tier: str | None = text_column(nullable=True)
 
 
 class CountRow(SQLModel, table=True):
@@ -258,6 +292,8 @@ class RedemptionRow(SQLModel, table=True):
     hold_expires_at: datetime | None = instant(nullable=True)
     occurred_at: datetime = instant()
     resolved_at: datetime | None = instant(nullable=True)
+    #: The tier by which its value was worked out; null where there was none.
+    tier: str | None = text_column(nullable=True)
 
 
 class ReversalRow(SQLModel, table=True):
@@ -287,6 +323,8 @@ class ReversalRow(SQLModel, table=True):
     reinstated: int = points_column()
     occurred_at: datetime = instant()
     recorded_at: datetime = instant()
+    #: How many of the points that were taken back had counted to tiers.
+    qualifying_points: int = points_column(0)
 
 
 class ProgramVersionRow(SQLModel, table=True):
@@ -337,6 +375,8 @@ APPEND_ONLY = (
     "activities",
     "reversals",
     "retractions",
+    "moves",
+    "erasures",
     "commands",
     "program_versions",
 )

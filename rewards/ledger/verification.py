@@ -25,6 +25,7 @@ from rewards.ledger.provenance import (
     refunds_by_activity,
     times_of_lot,
 )
+from rewards.ledger.standing_checks import check_standing
 from rewards.ledger.state import Count, CountKey
 from rewards.program import periods
 from rewards.program.history import ProgramHistory
@@ -91,6 +92,8 @@ class _History:
     referral: Row[Any] | None = None
     activities: list[Row[Any]] = field(default_factory=list)
     counts: dict[CountKey, Count] = field(default_factory=dict)
+    moves: list[Row[Any]] = field(default_factory=list)
+    grants: list[Row[Any]] = field(default_factory=list)
     commands: dict[str, int] = field(default_factory=dict)
 
 
@@ -171,12 +174,17 @@ def _histories(conn: Connection, customers: Sequence[str]) -> dict[str, _History
         histories[row.customer_id].redemptions.append(row)
     for row in rows("counts", "name, period"):
         histories[row.customer_id].counts[row.name, row.period] = Count(row.points, row.times)
+    for row in rows("moves", "move_seq"):
+        histories[row.customer_id].moves.append(row)
+    for row in rows("standing_grants", "grant_seq"):
+        histories[row.customer_id].grants.append(row)
     _read_what_was_undone(conn, histories, ids)
     # The answers and the activities' bodies are long, and nothing is checked of them.
     light = """
         SELECT customer_id, {columns} FROM {table} WHERE customer_id = ANY(:customers)"""
-    activities = """activity_key, award_seq, points, program_version, occurred_at, grants, counted,
-        body ->> 'type' AS type, CAST(body ->> 'total_minor' AS bigint) AS total_minor"""
+    activities = """activity_key, award_seq, points, program_version, occurred_at, grants, counted, tier,
+        qualifying_points, spend_minor, body ->> 'type' AS type,
+        CAST(body ->> 'total_minor' AS bigint) AS total_minor"""
     for row in conn.execute(text(light.format(columns=activities, table="activities")), ids):
         histories[row.customer_id].activities.append(row)
     for row in conn.execute(text(light.format(columns="idempotency_key, status", table="commands")), ids):
@@ -194,11 +202,11 @@ def _read_what_was_undone(conn: Connection, histories: dict[str, _History], ids:
 #: Refunds, and retractions as refunds in full of what is no order; each with its activity and its entry's cause.
 _TAKEN_BACK = text("""
 SELECT customer_id, 'purchase:' || order_id AS activity_key, 'refund:' || order_id || ':' || refund_id AS cause,
-       reversal_seq, amount_minor, by_grant, is_full, clawed_back, written_off
+       reversal_seq, amount_minor, by_grant, is_full, clawed_back, written_off, occurred_at, qualifying_points
 FROM reversals WHERE customer_id = ANY(:customers)
 UNION ALL
 SELECT customer_id, activity_key, 'retract:' || activity_key, retraction_seq, 0, CAST(by_grant AS jsonb), true,
-       clawed_back, written_off
+       clawed_back, written_off, occurred_at, qualifying_points
 FROM retractions WHERE customer_id = ANY(:customers)
 ORDER BY 1, 4""")
 
@@ -220,6 +228,7 @@ def _findings(history: _History, programs: ProgramHistory) -> Iterator[_Finding]
         _check_redemptions(history),
         _check_reversals(history),
         _check_facts(history),
+        _check_standing(history, programs),
         _check_referral(history),
         _check_commands(history),
     )
@@ -520,6 +529,15 @@ def _check_facts(history: _History) -> Iterator[_Finding]:
         if stored != derived:
             what = " ".join(key)
             yield "counts", None, f"{what} is {tuple(stored)}, the activities say {tuple(derived)}"
+
+
+def _check_standing(history: _History, programs: ProgramHistory) -> Iterator[_Finding]:
+    """The standing is what the ladder makes of the customer's qualifying history."""
+    if history.account is not None:
+        refunds = refunds_by_activity(history.reversals)
+        yield from check_standing(
+            history.account, history.activities, refunds, history.moves, history.grants, programs
+        )
 
 
 def _check_referral(history: _History) -> Iterator[_Finding]:

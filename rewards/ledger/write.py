@@ -16,18 +16,47 @@ from rewards.core import wire
 from rewards.core.wire import BigintArray, ByteaArray, InstantArray, TextArray
 from rewards.ledger.referral_state import Referral
 from rewards.ledger.referrals import write_referrals
+from rewards.ledger.standings import write_standings
 from rewards.ledger.state import Account, Count, Decision, Entry, Lot, Redemption, Retraction, add_count
 
-_UPDATE_ACCOUNTS = text("""
+_UPDATE = """
 UPDATE accounts AS a
 SET seq = v.seq, balance = v.balance, available = v.available, pending = v.pending, held = v.held,
     deficit = v.deficit, digest = v.digest, as_of = v.as_of, next_change_at = v.next_change_at,
     last_activity_at = v.last_activity_at, inactive_at = v.inactive_at, purchases = v.purchases,
-    spent_minor = v.spent_minor, last_purchase_at = v.last_purchase_at, joined_at = v.joined_at
+    spent_minor = v.spent_minor, last_purchase_at = v.last_purchase_at, joined_at = v.joined_at{more}
 FROM unnest(:customers, :seq, :balance, :available, :pending, :held, :deficit, :digest, :as_of, :next_change_at,
-            :last_activity_at, :inactive_at, :purchases, :spent_minor, :last_purchase_at, :joined_at)
+            :last_activity_at, :inactive_at, :purchases, :spent_minor, :last_purchase_at, :joined_at{more_arrays})
      AS v (customer_id, seq, balance, available, pending, held, deficit, digest, as_of, next_change_at,
-           last_activity_at, inactive_at, purchases, spent_minor, last_purchase_at, joined_at)
+           last_activity_at, inactive_at, purchases, spent_minor, last_purchase_at, joined_at{more_names})
+WHERE a.customer_id = v.customer_id"""
+_UPDATE_ACCOUNTS = text(_UPDATE.format(more="", more_arrays="", more_names=""))
+# Most programs have no ladder, and what is not written costs nothing.
+_UPDATE_ACCOUNTS_AND_STANDINGS = text(
+    _UPDATE.format(
+        more=", standing = CAST(v.standing AS json)",
+        more_arrays=", :standing",
+        more_names=", standing",
+    )
+)
+# What has an index changes with few activities only, so that the many keep to their pages.
+_UPDATE_PLACES = text("""
+UPDATE accounts AS a
+SET tier = v.tier, standing_due_at = v.standing_due_at, ladder_version = v.ladder_version
+FROM unnest(:customers, :tier, :standing_due_at, :ladder_version)
+     AS v (customer_id, tier, standing_due_at, ladder_version)
+WHERE a.customer_id = v.customer_id""")
+# Where a whole ladder is applied nothing else of an account changes.
+_UPDATE_STANDINGS = text("""
+UPDATE accounts AS a
+SET standing = CAST(v.standing AS json), tier = v.tier, standing_due_at = v.standing_due_at,
+    ladder_version = v.ladder_version
+FROM unnest(:customers, :standing, :tier, :standing_due_at, :ladder_version)
+     AS v (customer_id, standing, tier, standing_due_at, ladder_version)
+WHERE a.customer_id = v.customer_id""")
+_UPDATE_MEMBERS = text("""
+UPDATE accounts AS a SET member_since = v.member_since
+FROM unnest(:customers, :member_since) AS v (customer_id, member_since)
 WHERE a.customer_id = v.customer_id""")
 
 _UPDATE_LOTS = text("""
@@ -68,19 +97,20 @@ ON CONFLICT (rule_id) DO UPDATE SET points = b.points + excluded.points, times =
 
 _COPY = {
     "accounts": "customer_id, seq, balance, available, pending, held, deficit, digest, as_of, next_change_at, "
-    "last_activity_at, inactive_at, created_at, purchases, spent_minor, last_purchase_at, joined_at",
+    "last_activity_at, inactive_at, created_at, purchases, spent_minor, last_purchase_at, joined_at, tier, standing, "
+    "standing_due_at, ladder_version, member_since",
     "commands": "customer_id, idempotency_key, kind, input_hash, status, answer, recorded_at",
     "activities": "customer_id, activity_key, award_seq, points, program_version, occurred_at, body, grants, "
-    "counted",
+    "counted, qualifying_points, spend_minor, tier",
     "entries": "customer_id, seq, kind, points, balance_after, occurred_at, recorded_at, cause, program_version, "
     "actor, note, idempotency_key, digest",
     "lots": "customer_id, lot_seq, points, remaining, expired, available_at, expires_at, expires_on_inactivity, "
     "written_off",
     "consumptions": "customer_id, entry_seq, lot_seq, debit_seq, points",
     "redemptions": "customer_id, redemption_seq, status, points, captured, reinstated, redeem_seq, value_minor, "
-    "currency, order_id, program_version, hold_expires_at, occurred_at, resolved_at",
+    "currency, order_id, program_version, hold_expires_at, occurred_at, resolved_at, tier",
     "reversals": "customer_id, order_id, refund_id, reversal_seq, amount_minor, lines, by_grant, is_full, "
-    "clawed_back, written_off, reinstated, occurred_at, recorded_at",
+    "clawed_back, written_off, reinstated, occurred_at, recorded_at, qualifying_points",
 }
 _COPY_STATEMENT = {
     table: f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)" for table, columns in _COPY.items()
@@ -119,9 +149,18 @@ class Batch:
     referrals: dict[str, Referral] = field(default_factory=dict)
     fingerprints: set[tuple[str, str, str]] = field(default_factory=set)
     retractions: list[tuple[str, Retraction]] = field(default_factory=list)
+    #: Whether any standing is new.
+    has_standings: bool = False
+    #: Customers whose tier is new, or when somebody is to look at it; and those of whom it is since when they are
+    #: members.
+    places: set[str] = field(default_factory=set)
+    members: set[str] = field(default_factory=set)
+    moves: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    grants: list[tuple[str, Decision, str]] = field(default_factory=list)
 
-    def add(self, customer_id: str, decision: Decision, *, is_new: bool) -> None:
-        """Add a decision that was not refused; ``is_new`` says that it creates the customer."""
+    def add(self, customer_id: str, decision: Decision, *, is_new: bool, actor: str = "") -> None:
+        """Add a decision that was not refused; ``is_new`` says that it creates the customer, ``actor`` who asked."""
         assert decision.after is not None
         self.decisions.append((customer_id, decision))
         self.accounts[customer_id] = decision.after.account
@@ -129,12 +168,7 @@ class Batch:
             self.new_accounts.add(customer_id)
         if decision.lots_died_at is not None:
             self._let_lots_die(customer_id, decision.lots_died_at)
-        for lot in decision.new_lots:
-            self.new_lots[customer_id, lot.lot_seq] = lot
-        for lot_seq, lot in decision.changed_lots.items():
-            # A lot that this batch opened is written once, with what is left of it in the end.
-            place = self.new_lots if (customer_id, lot_seq) in self.new_lots else self.changed_lots
-            place[customer_id, lot_seq] = lot
+        self._add_lots(customer_id, decision)
         for redemption in decision.new_redemptions:
             self.new_redemptions[customer_id, redemption.redemption_seq] = redemption
         for seq, redemption in decision.changed_redemptions.items():
@@ -150,6 +184,39 @@ class Batch:
                 add_count(self.budgets, rule_id, count)
         if decision.referral is not None or decision.fingerprints or decision.new_retraction is not None:
             self._add_referral(customer_id, decision)
+        if decision.is_member_since_new:
+            self.members.add(customer_id)
+        if decision.is_standing_new:
+            self._add_standing(customer_id, decision, actor)
+
+    def _add_lots(self, customer_id: str, decision: Decision) -> None:
+        for lot in decision.new_lots:
+            self.new_lots[customer_id, lot.lot_seq] = lot
+        for lot_seq, lot in decision.changed_lots.items():
+            # A lot that this batch opened is written once, with what is left of it in the end.
+            place = self.new_lots if (customer_id, lot_seq) in self.new_lots else self.changed_lots
+            place[customer_id, lot_seq] = lot
+
+    def _add_standing(self, customer_id: str, decision: Decision, actor: str) -> None:
+        self.has_standings = True
+        if decision.is_place_new:
+            self.places.add(customer_id)
+        assert decision.after is not None
+        standing = decision.after.account.standing
+        if decision.moves and standing is not None:
+            first = standing.moves - len(decision.moves) + 1
+            for number, move in enumerate(decision.moves, first):
+                self.moves.append(
+                    {
+                        "customer_id": customer_id,
+                        "move_seq": number,
+                        **move._asdict(),
+                        "cause": decision.moved_by,
+                    }
+                )
+        self.events += decision.events
+        if decision.new_grant is not None or decision.grants_ended_at is not None:
+            self.grants.append((customer_id, decision, actor))
 
     def _add_referral(self, customer_id: str, decision: Decision) -> None:
         if decision.referral is not None:
@@ -180,7 +247,13 @@ def write(conn: Connection, batch: Batch, now: datetime) -> None:
     # other in a circle.
     _copy(conn, "accounts", [_account(batch.accounts[owner], now) for owner in sorted(batch.new_accounts)])
     if changed:
-        conn.execute(_UPDATE_ACCOUNTS, _account_arrays(changed))
+        if all(decision.is_only_standing for _, decision in batch.decisions):
+            conn.execute(_UPDATE_STANDINGS, _standing_array(changed) | _place_arrays(changed))
+        elif batch.has_standings:
+            conn.execute(_UPDATE_ACCOUNTS_AND_STANDINGS, _account_arrays(changed) | _standing_array(changed))
+            _update_places(conn, [account for account in changed if account.customer_id in batch.places])
+        else:
+            conn.execute(_UPDATE_ACCOUNTS, _account_arrays(changed))
     _copy(conn, "commands", [_claim(claim, now) for claim in batch.claims])
     _copy(
         conn,
@@ -211,6 +284,16 @@ def write(conn: Connection, batch: Batch, now: datetime) -> None:
     if batch.budgets:
         conn.execute(_ADD_TO_BUDGETS, _budget_arrays(batch.budgets))
     write_referrals(conn, batch.referrals, batch.fingerprints, batch.retractions, now)
+    if batch.members:
+        members = [batch.accounts[owner] for owner in batch.members]
+        conn.execute(
+            _UPDATE_MEMBERS,
+            {
+                "customers": TextArray([account.customer_id for account in members]),
+                "member_since": InstantArray([account.member_since for account in members]),
+            },
+        )
+    write_standings(conn, batch.moves, batch.events, batch.grants, now)
 
 
 def _copy(conn: Connection, table: str, rows: list[list[bytes]]) -> None:
@@ -246,7 +329,45 @@ def _account(account: Account, now: datetime) -> list[bytes]:
         wire.two_bigints(account.purchases, account.spent_minor),
         wire.instant_or_null(account.last_purchase_at),
         wire.instant_or_null(account.joined_at),
+        *_standing(account),
     ]
+
+
+_NO_STANDING = (wire.NULL, wire.NULL, wire.NULL, wire.NULL)
+
+
+def _standing(account: Account) -> tuple[bytes, ...]:
+    standing = account.standing
+    member_since = wire.instant_or_null(account.member_since)
+    if standing is None:
+        return (*_NO_STANDING, member_since)
+    return (
+        wire.text_or_null(standing.tier),
+        wire.text(standing.stored()),
+        wire.instant_or_null(standing.wake_at),
+        wire.integer(standing.version),
+        member_since,
+    )
+
+
+def _standing_array(accounts: list[Account]) -> dict[str, Any]:
+    standings = [account.standing for account in accounts]
+    return {"standing": TextArray([None if each is None else each.stored() for each in standings])}
+
+
+def _update_places(conn: Connection, accounts: list[Account]) -> None:
+    if accounts:
+        conn.execute(_UPDATE_PLACES, _place_arrays(accounts))
+
+
+def _place_arrays(accounts: list[Account]) -> dict[str, Any]:
+    standings = [account.standing for account in accounts]
+    return {
+        "customers": TextArray([account.customer_id for account in accounts]),
+        "tier": TextArray([None if each is None else each.tier for each in standings]),
+        "standing_due_at": InstantArray([None if each is None else each.wake_at for each in standings]),
+        "ladder_version": BigintArray([None if each is None else each.version for each in standings]),
+    }
 
 
 def _account_arrays(accounts: list[Account]) -> dict[str, Any]:
@@ -315,6 +436,8 @@ def _activities(batch: Batch, owners: dict[str, bytes]) -> list[list[bytes]]:
                 wire.text(body_json),
                 wire.bytea(to_json([each.stored() for each in activity.grants])),
                 wire.bytea(to_json(activity.counted)) if activity.counted else wire.NULL,
+                wire.two_bigints(activity.qualifying_points, activity.spend_minor),
+                wire.text_or_null(activity.tier),
             ]
         )
     return rows
@@ -355,6 +478,7 @@ def _redemption(owner: str, r: Redemption) -> list[bytes]:
         wire.instant_or_null(r.hold_expires_at),
         wire.instant(r.occurred_at),
         wire.instant_or_null(r.resolved_at),
+        wire.text_or_null(r.tier),
     ]
 
 
@@ -374,6 +498,7 @@ def _reversals(batch: Batch, now: datetime) -> list[list[bytes]]:
             wire.bigint(r.reinstated),
             wire.instant(r.occurred_at),
             wire.instant(now),
+            wire.bigint(r.qualifying_points),
         ]
         for owner, decision in batch.decisions
         for r in decision.new_reversals

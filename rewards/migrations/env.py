@@ -4,8 +4,13 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
+import rewards.admins.tables
+import rewards.applying.tables
 import rewards.ledger.referral_tables
-import rewards.ledger.tables  # noqa: F401 - both declare the tables
+import rewards.ledger.standing_tables
+import rewards.ledger.tables
+import rewards.profiles.tables
+import rewards.program.draft_tables  # noqa: F401 - they declare the tables
 from rewards.core.database import connect_database
 from rewards.core.settings import load_settings
 

@@ -30,12 +30,14 @@ from rewards.decide.commands import (
     ReverseRedemption,
     Settle,
     Void,
+    Welcome,
 )
 from rewards.ledger.state import Account, Count, CustomerState, Decision, Entry, RecordedActivity
 from rewards.preview.facts import History, StoredActivity, StoredEntry, StoredRedemption, StoredReversal
 from rewards.preview.tally import Tally
 from rewards.program.document import ProgramDocument
 from rewards.program.history import ProgramHistory, ProgramVersion
+from rewards.welcomes import welcomes_due
 
 ACTOR = "preview"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -101,8 +103,15 @@ class CustomerReplay:
         self._tally = tally
         self._shared = shared
         # Lots that are loaded, though there are none yet: each decision finds all that came before at hand.
-        account = Account(history.customer_id, tags=history.tags)
-        self._state = CustomerState(account, exists=False, lots={}, budgets=shared.budgets)
+        account = Account(history.customer_id, tags=history.tags, member_since=history.member_since)
+        self._state = CustomerState(
+            account,
+            exists=False,
+            lots={},
+            budgets=shared.budgets,
+            qualifying=[],
+            standing_grants=history.grants,
+        )
         #: An award whose points have several lives has several entries, the first with the activity.
         self._activity_keys = {each.activity_key for each in history.activities.values()}
         #: Redemptions under the draft by the number that they have in the ledger.
@@ -120,6 +129,9 @@ class CustomerReplay:
         """Run the command that an entry stands for. Some stand for none: their command wrote others too."""
         history, seq = self._history, entry.seq
         match entry.kind:
+            case "award" | "clawback" if _is_welcome(entry.cause):
+                # What tiers gave is given again by those that the draft leads to.
+                pass
             case "award":
                 if (activity := history.activities.get(seq)) is not None:
                     self._award(entry, activity)
@@ -275,13 +287,28 @@ class CustomerReplay:
                 activity, _ = decision.new_activity
                 grants = [(each.rule_id, each.points) for each in activity.grants]
                 after.give(grants, activity.occurred_at)
+            self._welcome(now)
         return decision
+
+    def _welcome(self, now: datetime) -> None:
+        """Send what a new standing brings about, as the engine does after each command."""
+        standing = self._state.account.standing
+        if standing is None:
+            return
+        for each in welcomes_due(self._customer_id, standing):
+            if isinstance(each.command, Welcome):
+                self._tally.activities += 1
+            self._decide(each.command, each.idempotency_key, now)
 
     def _redemption_id(self, number: int) -> str:
         return ids.encode(ids.REDEMPTION, self._customer_id, number)
 
     def _refused(self, what: str, refusal: Refusal, name: str) -> None:
         self._tally.refuse(what, refusal.code, self._customer_id, name, refusal.detail)
+
+
+def _is_welcome(cause: str) -> bool:
+    return cause.removeprefix("retract:").startswith("tier:")
 
 
 def _is_due(account: Account, now: datetime) -> bool:

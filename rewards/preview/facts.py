@@ -15,6 +15,7 @@ from pydantic_core import from_json
 from sqlalchemy import Connection, Row, text
 
 from rewards.core.wire import TextArray
+from rewards.ledger.standing_state import StandingGrant
 
 #: So much is read at once: it bounds the memory, whatever the length of the history.
 _ENTRIES_AT_ONCE = 4_000
@@ -81,12 +82,15 @@ class History:
     activities: dict[int, StoredActivity] = field(default_factory=dict)
     reversals: dict[int, StoredReversal] = field(default_factory=dict)
     redemptions: dict[int, StoredRedemption] = field(default_factory=dict)
+    #: What was granted by hand on the ladder, and since when the shop says that the customer is a member.
+    grants: list[StandingGrant] = field(default_factory=list)
+    member_since: datetime | None = None
     #: Keys of the commands that only recorded an activity, to earn nothing.
     records: set[str] = field(default_factory=set)
 
 
 _CUSTOMERS = text("""
-SELECT customer_id, seq, tags, coalesce(next_change_at <= :as_of, false) AS is_stale
+SELECT customer_id, seq, tags, member_since, coalesce(next_change_at <= :as_of, false) AS is_stale
 FROM accounts ORDER BY md5(customer_id) COLLATE "C", customer_id""")
 
 _ENTRIES = text("""
@@ -105,6 +109,10 @@ FROM reversals WHERE customer_id = ANY(:customers)""")
 _REDEMPTIONS = text("""
 SELECT customer_id, redemption_seq, points, captured, status, order_id, occurred_at, hold_expires_at
 FROM redemptions WHERE customer_id = ANY(:customers)""")
+
+_GRANTS = text("""
+SELECT customer_id, grant_seq, tier, granted_at, until, ended_at
+FROM standing_grants WHERE customer_id = ANY(:customers) ORDER BY customer_id, grant_seq""")
 
 # Only an activity that earned nothing may have been recorded to earn nothing.
 _RECORDS = text("""
@@ -151,7 +159,10 @@ def portions(customers: Iterator[Row[Any]], most: int | None) -> Iterator[list[R
 
 def read_histories(conn: Connection, customers: Sequence[Row[Any]]) -> list[History]:
     """Read all that is stored of some customers."""
-    histories = {row.customer_id: History(row.customer_id, row.is_stale, row.tags) for row in customers}
+    histories = {
+        row.customer_id: History(row.customer_id, row.is_stale, row.tags, member_since=row.member_since)
+        for row in customers
+    }
     ids = {"customers": TextArray(histories)}
     for customer_id, *entry in conn.execute(_ENTRIES, ids):
         histories[customer_id].entries.append(StoredEntry._make(entry))
@@ -163,6 +174,8 @@ def read_histories(conn: Connection, customers: Sequence[Row[Any]]) -> list[Hist
         histories[customer_id].reversals[seq] = StoredReversal(*reversal)
     for customer_id, *redemption in conn.execute(_REDEMPTIONS, ids):
         histories[customer_id].redemptions[redemption[0]] = StoredRedemption(*redemption)
+    for customer_id, *grant in conn.execute(_GRANTS, ids):
+        histories[customer_id].grants.append(StandingGrant._make(grant))
     _read_records(conn, histories)
     return list(histories.values())
 

@@ -6,9 +6,11 @@ published stays as it is.
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from rewards.program.conditions import ConditionInvalid, check, never_true
+from pydantic import ValidationError
+
+from rewards.program.conditions import ConditionInvalid, Scope, check, never_true
 from rewards.program.document import ProgramDocument
 from rewards.program.rules import AtLeast, EarnRule, Fixed, Window, parse_local_moment
 
@@ -30,16 +32,36 @@ _LONGEST_MONTHS = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}
 def problems(document: ProgramDocument) -> Iterator[Remark]:
     """Yield what makes the document unusable: conditions that CEL does not take."""
     for index, rule in enumerate(document.earn):
-        if rule.when is not None:
-            yield from _problem(("earn", index, "when"), rule.when, "activity", rule.activity)
-        items = getattr(rule.gives, "items", None)
-        if items is not None:
-            yield from _problem(("earn", index, "gives", "items"), items, "item", None)
+        yield from _problems_of(index, rule)
+    for place, tier in enumerate(document.ladder.tiers if document.ladder is not None else ()):
+        for index, way in enumerate(tier.ways_in):
+            if way.when is not None:
+                at: Path = ("ladder", "tiers", place, "ways_in", index, "when")
+                yield from _problem(at, way.when, "ladder", None)
 
 
-def _problem(path: Path, condition: str, scope: str, activity: str | None) -> Iterator[Remark]:
+def _problems_of(index: int, rule: EarnRule) -> Iterator[Remark]:
+    if rule.when is not None:
+        yield from _problem(("earn", index, "when"), rule.when, "activity", rule.activity)
+    items = getattr(rule.gives, "items", None)
+    if items is not None:
+        yield from _problem(("earn", index, "gives", "items"), items, "item", None)
+
+
+def problems_of_rules(data: Any) -> Iterator[Remark]:
+    """Yield the same of plain data that is no valid document: of each of its rules that is valid by itself."""
+    rules = data.get("earn") if isinstance(data, dict) else None
+    for index, each in enumerate(rules if isinstance(rules, list) else []):
+        try:
+            rule = EarnRule.model_validate(each)
+        except ValidationError:
+            continue
+        yield from _problems_of(index, rule)
+
+
+def _problem(path: Path, condition: str, scope: Scope, activity: str | None) -> Iterator[Remark]:
     try:
-        check(condition, "item" if scope == "item" else "activity", activity)
+        check(condition, scope, activity)
     except ConditionInvalid as error:
         place = f" (at character {error.offset + 1})" if error.offset else ""
         yield Remark(path, f"{error.message}{place}")

@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from rewards.core.money import known_currency
+from rewards.program.ladder import Ladder, Tier
 from rewards.program.periods import Times, times
 from rewards.program.points import PointsPolicy
 from rewards.program.referrals import ReferralPolicy, check_rewarded, points_policy
@@ -125,7 +126,9 @@ class ProgramDocument(Section):
     surveys: Annotated[tuple[SurveyDefinition, ...], Field(strict=False, max_length=MOST_SURVEYS)] = ()
     referrals: ReferralPolicy | None = None
     """When customers who bring others are rewarded; null for never."""
-    # Optional sections join here, each with a default that means "the program has none" (tiers, rewards,
+    ladder: Ladder | None = None
+    """The tiers that customers climb; null for none."""
+    # Optional sections join here, each with a default that means "the program has none" (rewards,
     # holdout): documents published before a section existed keep their meaning.
 
     @field_validator("earn")
@@ -165,9 +168,29 @@ class ProgramDocument(Section):
             check_rewarded(referrals, info.data["earn"], info.data.get("points"))
         return referrals
 
-    def points_of(self, rule: EarnRule) -> PointsPolicy:
-        """Return when the points of one of the program's rules can be spent and expire."""
-        return points_policy(self.referrals, rule, self.points)
+    @field_validator("ladder")
+    @classmethod
+    def _tiers_lives_fit(cls, ladder: Ladder | None, info: ValidationInfo) -> Ladder | None:
+        points: PointsPolicy | None = info.data.get("points")
+        for position, tier in enumerate(ladder.tiers if ladder is not None and points is not None else ()):
+            assert points is not None
+            for rule in (None, *info.data.get("earn", ())):
+                try:
+                    of_tier = tier_policy(tier, points)
+                    if rule is not None:
+                        points_policy(info.data.get("referrals"), rule, of_tier)
+                except ValidationError as error:
+                    why = error.errors()[0].get("ctx", {}).get("message", "its points cannot live like that")
+                    of = "" if rule is None else f"with rule {rule.id!r}: "
+                    field = "pending" if tier.pending is not None else "expiry"
+                    raise invalid(f"{of}{why}", "tiers", position, field) from None
+        return ladder
+
+    def points_of(self, rule: EarnRule, tier: Tier | None = None) -> PointsPolicy:
+        """Return when the points of one of the program's rules can be spent and expire, for a customer in ``tier``."""
+        return points_policy(
+            self.referrals, rule, self.points if tier is None else tier_policy(tier, self.points)
+        )
 
     @cached_property
     def zone(self) -> ZoneInfo:
@@ -181,10 +204,41 @@ class ProgramDocument(Section):
 
         return compile_plans(self)
 
+    def plans_in(self, tier: Tier | None) -> "Mapping[str, Plan]":
+        """Return the earn rules by type of activity for a customer in a tier, with what the tier gives on top."""
+        return self.plans if tier is None else self._plans_by_tier[tier.id]
+
+    @cached_property
+    def _plans_by_tier(self) -> "Mapping[str, Mapping[str, Plan]]":
+        from rewards.program.plans import plans_of_tier  # it builds on documents
+
+        tiers = () if self.ladder is None else self.ladder.tiers
+        return {tier.id: plans_of_tier(self, tier) for tier in tiers}
+
     @cached_property
     def times(self) -> Times:
-        """When points can be spent and expire, where their rule says nothing else."""
+        """When points can be spent and expire, where neither their rule nor their tier says anything else."""
         return times(self.points, self.zone)
+
+    def times_in(self, tier: Tier | None) -> Times:
+        """Return when points earned in a tier can be spent and expire, where their rule says nothing else."""
+        return self.times if tier is None else self._times_by_tier[tier.id]
+
+    @cached_property
+    def _times_by_tier(self) -> Mapping[str, Times]:
+        tiers = () if self.ladder is None else self.ladder.tiers
+        return {tier.id: times(tier_policy(tier, self.points), self.zone) for tier in tiers}
+
+
+def tier_policy(tier: Tier, of_program: PointsPolicy) -> PointsPolicy:
+    """Return when points earned in a tier can be spent and expire: as it says itself, else as the program does."""
+    if tier.pending is None and tier.expiry is None:
+        return of_program
+    return PointsPolicy(
+        pending=of_program.pending if tier.pending is None else tier.pending,
+        expiry=of_program.expiry if tier.expiry is None else tier.expiry,
+        negative_balance=of_program.negative_balance,
+    )
 
 
 def _check_multiplied(rules: tuple[EarnRule, ...]) -> None:

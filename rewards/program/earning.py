@@ -18,6 +18,7 @@ from rewards.ledger.state import Account, Count, CountKey, Grant, add_count
 from rewards.program.document import ProgramDocument
 from rewards.program.facts import Occasion, item_facts
 from rewards.program.giving import Setting
+from rewards.program.ladder import Tier
 from rewards.program.limits import (
     NOTHING,
     part_of_cut,
@@ -64,6 +65,7 @@ def earn(
     counts: Mapping[CountKey, Count] | None = None,
     budgets: Mapping[str, Count] | None = None,
     *,
+    tier: Tier | None = None,
     not_applied: list[NotApplied] | None = None,
 ) -> Earned:
     """Return what ``activity`` earns under ``document``, in the order of the document's rules.
@@ -75,17 +77,21 @@ def earn(
         occurred_at: when it occurred.
         counts: what limits have counted for the customer, at least all that :func:`limits_of` names.
         budgets: what budgets have given, likewise.
+        tier: the tier of the program's ladder that the customer is in.
         not_applied: gathers the rules that did not apply, with the reasons.
 
     Raises:
         BalanceTooLarge: a rule would give more than 2^53 points.
     """
-    plan = document.plans.get(activity.type)
+    plan = document.plans_in(tier).get(activity.type)
     if plan is None:
         return Earned([])
     if plan.is_simple and not_applied is None:
         return Earned(plan.simple_grants(activity))
-    return _Award(plan, activity, account, occurred_at, counts or {}, budgets or {}, not_applied).earned()
+    name = "" if tier is None else tier.id
+    return _Award(
+        plan, activity, account, occurred_at, counts or {}, budgets or {}, not_applied, name
+    ).earned()
 
 
 def limits_of(document: ProgramDocument, activity_type: str) -> Limits | None:
@@ -106,12 +112,13 @@ class _Award:
         counts: Mapping[CountKey, Count],
         budgets: Mapping[str, Count],
         not_applied: list[NotApplied] | None,
+        tier: str,
     ) -> None:
         self._plan = plan
         self._document = plan.document
         is_purchase = activity.type == "purchase"
         self._base_minor = base_amount_minor(self._document, activity) if is_purchase else 0
-        self._occasion = Occasion(activity, account, occurred_at, self._base_minor, self._document.zone)
+        self._occasion = Occasion(activity, account, occurred_at, self._base_minor, self._document.zone, tier)
         self._local = self._occasion.local
         self._activity = activity
         self._counts = counts

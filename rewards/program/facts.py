@@ -13,15 +13,23 @@ _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 class Occasion:
     """One activity of one customer, as rules see it."""
 
-    __slots__ = ("account", "activity", "base_minor", "local", "occurred_at")
+    __slots__ = ("account", "activity", "base_minor", "local", "occurred_at", "tier")
 
     def __init__(
-        self, activity: Any, account: Account, occurred_at: datetime, base_minor: int, zone: ZoneInfo
+        self,
+        activity: Any,
+        account: Account,
+        occurred_at: datetime,
+        base_minor: int,
+        zone: ZoneInfo,
+        tier: str = "",
     ) -> None:
         self.activity = activity
         self.account = account
         self.occurred_at = occurred_at
         self.base_minor = base_minor
+        #: The tier that the customer is in when it is given points; empty for none.
+        self.tier = tier
         #: The wall clock of the program's zone when it occurred.
         self.local = occurred_at.astimezone(zone)
 
@@ -89,8 +97,7 @@ _FACTS: dict[str, Callable[[Occasion], Any]] = {
     "order.items": _items,
     "survey.answers": _of_activity("answers", {}),
     "survey.comment": _of_activity("comment", ""),
-    # Standing comes with the ladder; until then nobody is in a tier.
-    "customer.tier": lambda _: "",
+    "customer.tier": lambda o: o.tier,
     "customer.tags": lambda o: list(o.account.tags),
     "customer.purchases": lambda o: o.account.purchases,
     "customer.is_first_purchase": lambda o: o.account.purchases == 0,

@@ -53,6 +53,11 @@ class ProgramHistory:
         return list(self._by_version.values())
 
     @property
+    def in_order(self) -> list[ProgramVersion]:
+        """All versions in the order in which they take effect; of two at the same instant the last is in force."""
+        return self._in_order
+
+    @property
     def latest(self) -> ProgramVersion:
         """The version published last, whether or not it is in force yet.
 

@@ -122,6 +122,11 @@ def to_yaml(document: ProgramDocument) -> str:
     data = document.model_dump(mode="json")
     for name in ("earn", "surveys"):
         data[name] = [each.model_dump(mode="json", exclude_defaults=True) for each in getattr(document, name)]
+    return as_yaml(data)
+
+
+def as_yaml(data: Any) -> str:
+    """Write plain data as YAML; reading it gives equal data."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
@@ -175,6 +180,9 @@ def _remarked(remark: Remark, located: Located, source: str | None) -> ProgramEr
 def _explained(invalid: ValidationError, located: Located, source: str | None) -> list[ProgramError]:
     found = []
     for error in invalid.errors(include_url=False):
+        if error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]:
+            # It is long enough, but of its items only those were counted that are right; the wrong ones are told of.
+            continue
         path, message = explain(error)
         if not path and not isinstance(located.data, dict):
             message = "must be a program: fields such as schema_version, name and currency"

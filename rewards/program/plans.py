@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from rewards.ledger.state import CountKey, Grant
-from rewards.program.document import ProgramDocument
-from rewards.program.giving import Give, Setting, compile_gives
+from rewards.program.document import ProgramDocument, tier_policy
+from rewards.program.giving import Give, Given, Setting, compile_gives
+from rewards.program.ladder import Tier
 from rewards.program.limits import counts_of, is_on, period_of
 from rewards.program.periods import Times, times
 from rewards.program.rules import AtLeast, EarnRule, Fixed, Multiplier, Per, PerAmount, PerUnit
+from rewards.program.sections import ActivityType
 
 if TYPE_CHECKING:
     from rewards.program.conditions import Conditions, Scope
@@ -56,14 +58,14 @@ class Rule:
 
     __slots__ = ("condition", "counted", "give", "gives_lines", "is_on", "items", "phase", "rule", "times")
 
-    def __init__(self, rule: EarnRule, document: ProgramDocument) -> None:
+    def __init__(self, rule: EarnRule, document: ProgramDocument, tier: Tier | None = None) -> None:
         self.rule = rule
         self.give: Give = compile_gives(rule, document.currency)
         self.is_on = is_on(rule.active, rule.windows)
         #: When its points can be spent and expire; None where that is as the program says.
         self.times: Times | None = None
-        policy = document.points_of(rule)
-        if policy is not document.points:
+        policy = document.points_of(rule, tier)
+        if policy is not document.points and (tier is None or policy != tier_policy(tier, document.points)):
             self.times = times(policy, document.zone)
         #: What is counted where it gave points.
         self.counted = [(name, per) for name, per in counts_of(rule) if name.startswith("rule:")]
@@ -80,6 +82,7 @@ class Plan:
     """A document's rules for one type of activity."""
 
     __slots__ = (
+        "_on_top",
         "_simple",
         "conditions",
         "document",
@@ -92,9 +95,10 @@ class Plan:
         "rules",
     )
 
-    def __init__(self, document: ProgramDocument, rules: list[EarnRule]) -> None:
+    def __init__(self, document: ProgramDocument, rules: list[EarnRule], tier: Tier | None = None) -> None:
         self.document = document
-        self.rules = [Rule(rule, document) for rule in rules]
+        self.rules = [Rule(rule, document, tier) for rule in rules]
+        self._on_top: tuple[str, Give, list[bool]] | None = None
         self.phases = sorted({each.phase for each in self.rules})
         self.has_best = any(rule.stacking == "best" for rule in rules)
         self.has_own_lives = any(each.times is not None for each in self.rules)
@@ -125,7 +129,44 @@ class Plan:
         for rule_id, give in self._simple:
             points, base_minor, text, _ = give(setting)
             grants.append(Grant(rule_id, None, points, base_minor, text))
+        if self._on_top is not None:
+            rule_id, give, multiplied = self._on_top
+            whole = sum(grant.points for grant, counts in zip(grants, multiplied, strict=True) if counts)
+            points, _, text, _ = give(Setting(activity, base, points=whole))
+            if points:
+                grants.append(Grant(rule_id, None, points, 0, text, qualifies=False))
         return grants
+
+    def raised(self, tier: Tier) -> "Plan":
+        """Return the plan for customers in a tier: points live as it says, and it gives something on top."""
+        rules = [each.rule for each in self.rules]
+        plan = Plan(self.document, rules, tier)
+        # What the conditions are does not hang on the tier, and compiling them takes its time.
+        plan.conditions, plan.item_conditions = self.conditions, self.item_conditions
+        if tier.earn_multiplier_pct > 100 and any(rule.gives.type == "per_amount" for rule in rules):
+            on_top = Rule(_on_top(tier, rules[0].activity), self.document, tier)
+            on_top.give = _named(tier, on_top.give)
+            multiplied = [isinstance(rule.gives, PerAmount) for rule in rules]
+            plan._on_top = (on_top.rule.id, on_top.give, multiplied)
+            plan.rules.append(on_top)
+            plan.phases = sorted({each.phase for each in plan.rules})
+        return plan
+
+
+def _on_top(tier: Tier, activity: ActivityType) -> EarnRule:
+    """Return the rule that a tier's multiplier amounts to; no admin's rule can have its id."""
+    gives = Multiplier(type="multiplier", multiplier_pct=tier.earn_multiplier_pct)
+    # The points on top count to no tier, or each tier would be a step up to the next.
+    plain = EarnRule(id="tier", name=tier.name, activity=activity, gives=gives, counts_to_tiers=False)
+    return plain.model_copy(update={"id": f"tier:{tier.id}"})
+
+
+def _named(tier: Tier, give: Give) -> Give:
+    def give_on_top(setting: Setting) -> Given:
+        points, base_minor, text, lines = give(setting)
+        return points, base_minor, f"{tier.name}: {text}", lines
+
+    return give_on_top
 
 
 def _compile_conditions(expressions: list[str], scope: "Scope") -> "Conditions | None":
@@ -146,6 +187,13 @@ def _is_simple(rule: EarnRule, document: ProgramDocument) -> bool:
     return rule == plain and (
         isinstance(gives, Fixed) or (isinstance(gives, PerAmount) and gives.items is None)
     )
+
+
+def plans_of_tier(document: ProgramDocument, tier: Tier) -> Mapping[str, Plan]:
+    """Return a document's rules by type of activity for customers in a tier."""
+    if tier.earn_multiplier_pct == 100 and tier_policy(tier, document.points) is document.points:
+        return document.plans
+    return {activity: plan.raised(tier) for activity, plan in document.plans.items()}
 
 
 def compile_plans(document: ProgramDocument) -> Mapping[str, Plan]:

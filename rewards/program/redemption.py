@@ -1,6 +1,26 @@
 """What points are worth and how many may be redeemed at once: plain facts, decided on elsewhere."""
 
+from math import gcd
+
+from rewards.program.compiled import ByIdentity
 from rewards.program.document import RedemptionPolicy
+from rewards.program.ladder import Tier
+
+
+def valued(policy: RedemptionPolicy, tier: Tier | None) -> RedemptionPolicy:
+    """Return the policy for customers in a tier: the same points are worth more there."""
+    if tier is None or tier.redemption_value_pct == 100:
+        return policy
+    return _raised(policy, tier)
+
+
+def _raise(policy: RedemptionPolicy, tier: Tier) -> RedemptionPolicy:
+    worth, points = policy.value_minor * tier.redemption_value_pct, policy.points * 100
+    common = gcd(worth, points)
+    return policy.model_copy(update={"value_minor": worth // common, "points": points // common})
+
+
+_raised = ByIdentity(_raise)
 
 
 def value_minor(policy: RedemptionPolicy, points: int) -> int:

@@ -62,7 +62,11 @@ def _no_control_characters(text: str) -> str:
     return text
 
 
-Condition = Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(_no_control_characters)]
+Condition = Annotated[
+    str,
+    Field(min_length=1, max_length=1_000, json_schema_extra={"format": "cel"}),
+    AfterValidator(_no_control_characters),
+]
 LocalMoment = Annotated[
     str,
     checked(parse_local_moment),

@@ -74,7 +74,16 @@ MonthDay = Annotated[
 ]
 Rounding = Literal["floor", "half_up", "ceil"]
 ActivityType = Literal[
-    "purchase", "survey", "referral", "referred", "review", "signup", "birthday", "anniversary", "custom"
+    "purchase",
+    "survey",
+    "referral",
+    "referred",
+    "review",
+    "signup",
+    "birthday",
+    "anniversary",
+    "tier",
+    "custom",
 ]
 
 

@@ -19,6 +19,7 @@ from rewards.program.rules import EarnRule, PerAmount
 
 __all__ = [
     "HistoryCache",
+    "NotNewest",
     "ProgramHistory",
     "ProgramVersion",
     "StarterSettings",
@@ -75,6 +76,10 @@ def latest_version(conn: Connection) -> int:
     return int(conn.execute(select(func.coalesce(func.max(_versions.c.version), 0))).scalar_one())
 
 
+class NotNewest(Exception):
+    """Something was published meanwhile that whoever publishes now has not seen."""
+
+
 class _Stamp(NamedTuple):
     versions: int
     latest: int
@@ -115,6 +120,7 @@ def publish(
     now: datetime,
     actor: str,
     note: str | None = None,
+    after: int | None = None,
 ) -> ProgramVersion:
     """Append a version, in the caller's transaction, and return it.
 
@@ -125,14 +131,18 @@ def publish(
         now: the present, in UTC.
         actor: who publishes.
         note: why, for the history.
+        after: the version that it is to follow; any, if not given.
 
     Raises:
         ValueError: ``effective_from`` has no offset.
+        NotNewest: another version was published after the one that it is to follow.
     """
     effective_from = now if effective_from is None else effective_from
     if effective_from.tzinfo is None:
         raise ValueError("effective_from needs an offset, for example 2026-11-01T00:00:00Z")
     _wait_for_other_publishers(conn)
+    if after is not None and latest_version(conn) != after:
+        raise NotNewest(f"version {after} is no longer the newest")
     return _append(conn, document, effective_from=effective_from, now=now, actor=actor, note=note)
 
 

@@ -154,6 +154,7 @@ class TestStatement:
                 }
             ],
             "tier": None,
+            "standing": None,
             "enrolled": True,
             "held_out": False,
             "customer_since": rfc3339(NOW - 10 * DAY),

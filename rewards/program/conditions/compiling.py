@@ -147,6 +147,8 @@ def _unknown(  # noqa: PLR0911 - a list of cases
     name = name.removeprefix(".")
     here = variables_of(scope, activity)
     if elsewhere := VARIABLES.get(name):
+        if scope == "ladder":
+            return f"{name} is not known to a way into a tier; the variables are {', '.join(here)}"
         if scope == "item":
             return f"{name} is not known about a single item; ask for it in the rule's `when`"
         where = " or ".join(sorted(elsewhere.activities or ()))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-Scope = Literal["activity", "item"]
+Scope = Literal["activity", "item", "ladder"]
 Kind = Literal["text", "whole number", "true or false", "list of texts", "list of items", "map"]
 
 MOST_ITEMS = 1000
@@ -118,10 +118,36 @@ ITEM_VARIABLES: Mapping[str, Variable] = MappingProxyType(
 )
 
 
+_OF_LADDER = (
+    "customer.purchases",
+    "customer.spent_minor",
+    "customer.days_since_last_purchase",
+    "customer.days_since_joined",
+    "time.year",
+    "time.month",
+    "time.day",
+    "time.weekday",
+    "time.date",
+)
+#: What a way into a tier may ask. Tags are not among it: when the shop gave them is not kept, so that a standing
+#: could not be worked out again from the customer's history.
+LADDER_VARIABLES: Mapping[str, Variable] = MappingProxyType(
+    {
+        "qualifying.points": _number("qualifying points within the ladder's window", None),
+        "qualifying.spend_minor": _number("what was spent within it, less refunds, in minor units", None),
+        "qualifying.orders": _number("orders within it that were not fully refunded", None),
+        "qualifying.referrals": _number("rewarded referrals within it", None),
+        **{name: VARIABLES[name] for name in _OF_LADDER},
+    }
+)
+
+
 def variables_of(scope: Scope, activity: str | None = None) -> Mapping[str, Variable]:
     """Return what is known in a scope, for one type of activity or (None) for any."""
     if scope == "item":
         return ITEM_VARIABLES
+    if scope == "ladder":
+        return LADDER_VARIABLES
     return {
         name: variable
         for name, variable in VARIABLES.items()
