@@ -18,17 +18,21 @@ from api.coalescing import Coalescer, Limits
 from api.deps import READERS, KeyChecker, Programs, Reader, Services
 from api.errors import BodyTooLarge, Problem, http_problem, invalid_request, problem_response, request_id_of
 from api.middleware import RequestFrame
+from api.pages import admin as admin_pages
 from api.pages import customer as customer_page
 from api.pages import survey as survey_page
+from api.pages.admin.program.previewing import stop_all as stop_previews
 from api.routes import (
     batches,
     commands,
     customers,
     operations,
     preview,
+    profiles,
     program,
     reference,
     referrals,
+    standings,
     surveys,
     tags,
 )
@@ -69,6 +73,7 @@ def create_app(settings: Settings | None = None, *, limits: Limits | None = None
         try:
             yield
         finally:
+            stop_previews(services.database)
             await services.coalescer.close()
             services.reader.close()
             services.database.dispose()
@@ -91,11 +96,16 @@ def create_app(settings: Settings | None = None, *, limits: Limits | None = None
         *customers.routes(),
         *program.routes(),
         *tags.routes(),
+        *standings.routes(),
+        *profiles.routes(),
         *referrals.routes(),
         *preview.routes(),
     ]
-    for module in (customers, referrals, surveys, program, operations, reference, customer_page, survey_page):
+    for module in (customers, standings, referrals, surveys, program, operations, reference):
         app.include_router(module.router)
+    for page in (customer_page, survey_page):
+        app.include_router(page.router)
+    admin_pages.install(app)
     documentation.install(app)
     _handle_errors(app)
     return app
@@ -125,6 +135,8 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     async def problem(request: Request, error: Problem) -> Response:
+        if admin_pages.is_admin_page(request):
+            return admin_pages.problem_page(request, error)
         return problem_response(error, request.scope)
 
     @app.exception_handler(Refusal)
@@ -140,7 +152,10 @@ def _handle_errors(app: FastAPI) -> None:
         headers = {name.lower(): value for name, value in (error.headers or {}).items()}
         if error.status_code == 405:
             headers["allow"] = ", ".join(sorted(_methods_at(app, request.url.path)))
-        return problem_response(http_problem(error.status_code, str(error.detail), headers), request.scope)
+        problem = http_problem(error.status_code, str(error.detail), headers)
+        if admin_pages.is_admin_page(request):
+            return admin_pages.problem_page(request, problem)
+        return problem_response(problem, request.scope)
 
 
 def _methods_at(app: FastAPI, path: str) -> set[str]:

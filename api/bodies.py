@@ -41,7 +41,7 @@ _LINGER_BYTES = 4 * 1024**2
 #: More errors than this are not listed: a caller mends the first ones first.
 _MOST_ERRORS = 50
 #: More fields than any form of ours has.
-_MOST_FIELDS = 2_000
+_MOST_FIELDS = 10_000
 
 _IN_OUR_WORDS = {
     "missing": "is required, but missing",

@@ -76,9 +76,16 @@ class RequestFrame:
             log.error("request failed", request_id=request_id, **fault(error))
             if status:
                 raise
-            await problem_response(internal_error(), scope)(scope, receive, framed)
+            await _told(scope)(scope, receive, framed)
         finally:
             _record(scope, request_id, status, time.perf_counter() - started)
+
+
+def _told(scope: Scope) -> ASGIApp:
+    """Return the answer to a request that met a fault of ours: a page where a person looks at it."""
+    page = getattr(scope["app"].state, "fault_page", None)
+    answer: ASGIApp | None = page(scope) if page is not None else None
+    return answer or problem_response(internal_error(), scope)
 
 
 def _request_id(headers: dict[bytes, bytes]) -> str:

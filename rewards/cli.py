@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rewards.commands import checking, demo, imports, jobs, keys, program, serving
+from rewards.commands import admins, checking, demo, imports, jobs, keys, program, serving
 from rewards.commands.console import CommandLine
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ app.command()(serving.serve)
 app.command()(serving.worker)
 app.command()(serving.migrate)
 app.add_typer(keys.app, name="key")
+app.add_typer(admins.app, name="admin")
 app.add_typer(program.app, name="program")
 app.add_typer(imports.app, name="import")
 app.add_typer(jobs.app, name="jobs")

@@ -15,7 +15,11 @@ from fastapi import APIRouter, Request, Response
 from api.errors import http_problem
 
 STATIC = Path(__file__).parent.parent / "static"
-_TYPES = {".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 router = APIRouter()
@@ -40,7 +44,12 @@ def asset_url(file_name: str) -> str:
 
     Relative, because a proxy may serve us under a prefix that only it knows.
     """
-    return f"../static/{assets()[file_name].name}"
+    return f"../static/{asset_name(file_name)}"
+
+
+def asset_name(file_name: str) -> str:
+    """Return the name under which an asset is served, with its content's hash in it."""
+    return assets()[file_name].name
 
 
 def _read(folder: Path) -> Iterator[tuple[str, Asset]]:

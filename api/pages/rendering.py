@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -61,7 +62,12 @@ def _environment() -> Environment:
     )
     environment.globals["asset"] = asset_url
     environment.filters.update(
-        number=_number, points=wording.points, day=wording.day, signed=_signed, time=_time
+        number=_number,
+        points=wording.points,
+        day=wording.day,
+        signed=_signed,
+        time=_time,
+        segment=_segment,
     )
     return environment
 
@@ -75,6 +81,11 @@ def _number(value: int) -> str:
 def _signed(value: int) -> str:
     """Write a change of points: ``+49``, ``−49``, ``0``."""
     return "+" + _number(value) if value > 0 else _number(value)
+
+
+def _segment(text: str) -> str:
+    """Write a name as one segment of an address, its slashes escaped."""
+    return quote(text, safe="")
 
 
 def _time(instant: datetime, text: str) -> Markup:

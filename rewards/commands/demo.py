@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rewards.demo.loading import Loaded
 
 HOST = "127.0.0.1"
+ADMIN_EMAIL = "demo@example.com"
 
 
 def demo(
@@ -56,6 +58,7 @@ def _introduction(database: "Database", settings: "Settings", loaded: "Loaded", 
     now = utc_now()
     with database.engine.begin() as connection:
         storefront_key, admin_key = (_new_key(connection, scope) for scope in ("storefront", "admin"))
+        email, password = _admin_login(connection)
     lines = ["", "Customers' pages:"]
     for customer_id, what in loaded.worth_a_look:
         lines += [f"  {customer_id}: {what}", f"    {make_link(settings, customer_id, now)[0]}"]
@@ -64,10 +67,13 @@ def _introduction(database: "Database", settings: "Settings", loaded: "Loaded", 
         f"A survey for {first}:",
         f"    {make_survey_link(settings, first, SURVEY, default_expiry(settings, now))}",
         "",
+        f"Admin pages:                {url}/admin",
+        f"    sign in as {email} with the password {password}",
+        "",
         f"API, with its description:  {url}/docs",
         f"Storefront key:             {storefront_key}",
         f"Admin key:                  {admin_key}",
-        "(New keys at each start; earlier demo keys no longer work.)",
+        "(New keys and a new password at each start; earlier ones no longer work.)",
         "",
         "Award points for an order, as a storefront does:",
         _curl(url, storefront_key, first, f"demo-{now:%Y%m%d%H%M%S}"),
@@ -107,3 +113,23 @@ def _new_key(connection: "Connection", scope: "Scope") -> str:
         if key.name == name and key.revoked_at is None:
             revoke_key(connection, key.key_id, now)
     return create_key(connection, name, scope, now)
+
+
+def _admin_login(connection: "Connection") -> tuple[str, str]:
+    """Return the demo owner's login, with a new password: as of the keys, only a hash is left of the last one."""
+    from rewards.admins.accounts import create_admin, enable_admin, find_admin, set_password, set_role
+    from rewards.admins.lockout import forgive
+    from rewards.admins.passwords import hash_password
+
+    password, now = secrets.token_urlsafe(12), utc_now()
+    hashed, account = hash_password(password), find_admin(connection, ADMIN_EMAIL)
+    if account is None:
+        create_admin(
+            connection, email=ADMIN_EMAIL, name="Demo owner", role="owner", password_hash=hashed, now=now
+        )
+    else:
+        set_password(connection, account.admin_id, hashed, now)
+        enable_admin(connection, account.admin_id)
+        set_role(connection, account.admin_id, "owner")
+        forgive(connection, ADMIN_EMAIL)
+    return ADMIN_EMAIL, password

@@ -12,6 +12,7 @@ from rewards.core.clock import utc_now
 
 if TYPE_CHECKING:
     from rewards.preview import PreviewReport
+    from rewards.preview.moves import MovesReport
     from rewards.preview.report import Change, Flows, Mover
 
 #: So many of the customers most changed are printed; --json has them all.
@@ -41,11 +42,17 @@ def preview(
             help="How many customers to replay; auto: of a large shop a few for a quick answer, then all.",
         ),
     ] = "auto",
+    moves_file: Annotated[
+        Path | None,
+        typer.Option("--moves", metavar="FILE", help="Write all who would move tier there, as CSV."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Replay the shop's own history under a program, and compare. Changes nothing."""
+    from rewards.commands.moves import write_moves
     from rewards.core.collector import tune_for_batches
     from rewards.preview import replay
+    from rewards.preview.moves import preview_moves
     from rewards.program.loading import cautions_of, load_file
 
     document = load_file(file)
@@ -54,30 +61,37 @@ def preview(
     starts_at = None if since is None else parse_instant(since, document.zone)
     tune_for_batches()
     answers: list[PreviewReport] = []
+    moves: MovesReport | None = None
 
     def hear(report: "PreviewReport") -> None:
         answers.append(report)
         _say_quick(report)
 
     try:
-        with open_database() as database, shown_progress() as progress, database.engine.connect() as conn:
-            answers.append(
-                replay(
-                    conn,
-                    document,
-                    as_of=utc_now(),
-                    since=starts_at,
-                    customers_sample=int(sample) if sample.isdecimal() else None,
-                    on_sample=hear if sample == "auto" else None,
-                    progress=progress,
+        with open_database() as database, shown_progress() as progress:
+            now = utc_now()
+            with database.engine.connect() as conn:
+                moves = preview_moves(conn, document, now=now, progress=progress)
+            if moves_file is not None:
+                write_moves(moves, moves_file)
+            with database.engine.connect() as conn:
+                answers.append(
+                    replay(
+                        conn,
+                        document,
+                        as_of=now,
+                        since=starts_at,
+                        customers_sample=int(sample) if sample.isdecimal() else None,
+                        on_sample=hear if sample == "auto" else None,
+                        progress=progress,
+                    )
                 )
-            )
     except KeyboardInterrupt:
         say("Stopped. Nothing was changed.")
         if answers:
-            _print(answers[-1], as_json=as_json)
+            _print(answers[-1], moves, as_json=as_json)
         raise typer.Exit(130) from None
-    _print(answers[-1], as_json=as_json)
+    _print(answers[-1], moves, as_json=as_json)
 
 
 def _say_quick(report: "PreviewReport") -> None:
@@ -90,9 +104,15 @@ def _say_quick(report: "PreviewReport") -> None:
     )
 
 
-def _print(report: "PreviewReport", *, as_json: bool) -> None:
+def _print(report: "PreviewReport", moves: "MovesReport | None", *, as_json: bool) -> None:
+    from rewards.commands.moves import described
+
     if as_json:
-        print(json.dumps(report.as_json(), ensure_ascii=False))
+        told = report.as_json()
+        told["moves"] = (
+            None if moves is None else moves.as_json() | {"list": moves.listed(len(moves.moved))}
+        )
+        print(json.dumps(told, ensure_ascii=False))
         return
     parts = [
         _heading(report),
@@ -102,6 +122,7 @@ def _print(report: "PreviewReport", *, as_json: bool) -> None:
         _changed(report),
         _refused(report),
         "\n".join(report.notes),
+        described(moves),
     ]
     print("\n\n".join(part for part in parts if part))
 

@@ -1,16 +1,20 @@
 """`rewards program`: the program document and its versions."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rewards.commands.console import open_database, parse_instant, say, table
+from rewards.commands.console import open_database, parse_instant, say, shown_progress, table
 from rewards.commands.preview import preview
 from rewards.core.clock import utc_now
 from rewards.core.errors import SetupError
 
 if TYPE_CHECKING:
+    from rewards.applying.publishing import Expected
+    from rewards.core.database import Database
+    from rewards.core.progress import Progress
     from rewards.program.document import ProgramDocument
 
 app = typer.Typer(no_args_is_help=True, help="Show, check and publish the program.")
@@ -65,8 +69,13 @@ def publish(
         typer.Option(metavar="TIME", help="From when activities are scored by it; now if not given."),
     ] = None,
     note: Annotated[str | None, typer.Option(help="Why, for the history.")] = None,
+    expect_moves: Annotated[
+        str | None,
+        typer.Option(metavar="DIGEST", help="Publish only if the same customers move tier as when previewed."),
+    ] = None,
 ) -> None:
     """Publish a program as the next version. Versions are never edited, and awards keep theirs."""
+    from rewards.applying.publishing import brings_ladder, publish_expected
     from rewards.program.differences import history_differences
     from rewards.program.versions import load_history
     from rewards.program.versions import publish as append
@@ -78,13 +87,45 @@ def publish(
         _say_cautions(file, document)
     starts_at = None if effective_from is None else parse_instant(effective_from, document.zone)
     now = utc_now()
-    with open_database() as database, database.engine.begin() as connection:
-        before = load_history(connection).latest
-        published = append(connection, document, effective_from=starts_at, now=now, actor="cli", note=note)
+    with open_database() as database:
+        expected = None
+        if expect_moves is not None:
+            with shown_progress() as progress:
+                expected = _expected(database, document, expect_moves, now, starts_at, progress)
+        with database.engine.begin() as connection:
+            before = load_history(connection).latest
+            if expected is None:
+                published = append(
+                    connection, document, effective_from=starts_at, now=now, actor="cli", note=note
+                )
+            else:
+                published = publish_expected(connection, document, expected, actor="cli", note=note)
+            is_to_apply = brings_ladder(connection, published)
     changes = history_differences(before.document, document)
     for change in changes or ["nothing changed"]:
         say(f"  {change}")
     say(f"Published as version {published.version}, effective from {published.effective_from.isoformat()}")
+    if is_to_apply:
+        say("Customers are brought up to its ladder by the scheduler, or at once by `rewards jobs run tiers`")
+
+
+def _expected(
+    database: "Database",
+    document: "ProgramDocument",
+    digest: str,
+    now: datetime,
+    effective_from: datetime | None,
+    progress: "Progress",
+) -> "Expected":
+    from rewards.applying.publishing import as_expected
+    from rewards.core.errors import PreviewOutdated
+
+    try:
+        return as_expected(
+            database, document, digest=digest, now=now, effective_from=effective_from, progress=progress
+        )
+    except PreviewOutdated as outdated:
+        raise SetupError(outdated.detail) from None
 
 
 @app.command()

@@ -83,3 +83,47 @@ def test_the_guides_example(rewards: Callable[..., Any], tmp_path: Path) -> None
     printed = rewards("program", "preview", draft).stdout
     passing = re.compile(r" in [\d.]+ s, as of .*Z")
     assert passing.sub("", printed) == passing.sub("", blocks[3][1])
+
+
+LADDER = """\
+ladder:
+  tiers:
+  - { id: member, name: Member }
+  - { id: gold, name: Gold, ways_in: [{ spend_minor: LEAST }], redemption_value_pct: 150 }
+"""
+
+
+def test_who_moves_is_printed_written_and_published(
+    rewards: Callable[..., Any], draft: Path, tmp_path: Path
+) -> None:
+    draft.write_text(PROGRAM + LADDER.replace("LEAST", "3000"), encoding="utf-8")
+    file = tmp_path / "moves.csv"
+    shown = rewards("program", "preview", draft, "--moves", file)
+    assert shown.exit_code == 0, shown.output
+    assert "2 of 2 customers would move tier if it were published now: 2 up, 0 down" in shown.stdout
+    lines = [line.split() for line in shown.stdout.splitlines()]
+    assert ["FROM", "\\", "TO", "–", "Member", "Gold"] in lines
+    assert ["–", "1", "1"] in lines
+    assert ["c-1", "–", "Gold"] in lines
+    assert "The 40 points that customers have are worth 0.40 USD now, 0.60 USD then." in shown.stdout
+    assert file.read_text(encoding="utf-8").splitlines() == [
+        "customer_id,from,to,until",
+        "c-1,,gold,",
+        "c-2,,member,",
+    ]
+    told = json.loads(rewards("program", "preview", draft, "--json").stdout)["moves"]
+    assert f"--expect-moves {told['digest']}" in shown.stdout
+    published = rewards("program", "publish", draft, "--expect-moves", told["digest"])
+    assert published.exit_code == 0, published.output
+    assert "Customers are brought up to its ladder by the scheduler, or at once by" in published.stderr
+    job = rewards("jobs", "run", "tiers")
+    assert (
+        "All customers are brought up to the ladder; 2 came into another tier. Each moved as was previewed."
+        in job.stdout
+    )
+    draft.write_text(PROGRAM + LADDER.replace("LEAST", "9000"), encoding="utf-8")
+    outdated = rewards("program", "publish", draft, "--expect-moves", told["digest"])
+    assert outdated.exit_code == 1
+    assert "2 customers would now move otherwise than was previewed; 1 would move now." in outdated.stderr
+    again = rewards("program", "preview", draft)
+    assert "1 of 2 customers would move tier if it were published now: 0 up, 1 down" in again.stdout

@@ -57,6 +57,19 @@ def test_an_import_of_nothing_usable_fails(rewards: Callable[..., Any], tmp_path
     assert missing.stderr == f"There is no file {tmp_path / 'missing.csv'}\n"
 
 
+def test_an_import_of_customers_says_what_became_of_each_row(
+    rewards: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "customers.csv"
+    path.write_text("customer_id,birthday\nc-1,05-17\nc-2,never\n", encoding="utf-8")
+    done = rewards("import", "customers", path)
+    assert done.exit_code == 0
+    assert "1 profiles new, 0 changed, 0 as they were" in done.stdout
+    assert "1 × invalid-birthday" in done.stderr
+    path.write_text("customer_id,birthday\nc-2,never\n", encoding="utf-8")
+    assert rewards("import", "customers", path).exit_code == 1
+
+
 def test_an_import_without_awards_gives_no_points(rewards: Callable[..., Any], orders: Path) -> None:
     assert "40 orders recorded without points" in rewards("import", "orders", orders, "--no-award").stdout
 
@@ -100,7 +113,14 @@ def test_a_killed_import_is_resumed_without_a_double_award(
 def test_jobs_are_listed_and_run(rewards: Callable[..., Any], orders: Path) -> None:
     assert rewards("import", "orders", orders).exit_code == 0
     listed = rewards("jobs", "list").stdout.splitlines()
-    assert [line.split()[0] for line in listed] == ["JOB", "release-holds", "expire", "referrals"]
+    assert [line.split()[0] for line in listed] == [
+        "JOB",
+        "release-holds",
+        "expire",
+        "referrals",
+        "tiers",
+        "celebrations",
+    ]
     assert "never" in listed[1]
     run = rewards("jobs", "run", "all", "--now", "2027-06-01T00:00:00Z")
     assert run.exit_code == 0
@@ -108,14 +128,19 @@ def test_jobs_are_listed_and_run(rewards: Callable[..., Any], orders: Path) -> N
         "release-holds: 0 customers settled, 0 points released",
         "expire: 7 customers settled, 780 points expired",
         "referrals: 0 referrals followed up, 0 expired",
+        "tiers: 0 customers settled",
+        "celebrations: 0 birthdays and 0 anniversaries, 0 points",
     ]
     assert "ok: 7 customers settled" in rewards("jobs", "list").stdout
 
 
 def test_an_unknown_job_is_one_line(rewards: Callable[..., Any]) -> None:
-    unknown = rewards("jobs", "run", "tiers")
+    unknown = rewards("jobs", "run", "weather")
     assert (unknown.exit_code, unknown.stdout) == (1, "")
-    assert unknown.stderr == "There is no job 'tiers'; there are: release-holds, expire, referrals\n"
+    assert (
+        unknown.stderr
+        == "There is no job 'weather'; there are: release-holds, expire, referrals, tiers, celebrations\n"
+    )
     when = rewards("jobs", "run", "expire", "--now", "soon")
     assert (when.exit_code, len(when.stderr.splitlines())) == (1, 1)
 
