@@ -15,6 +15,7 @@ from rewards.decide.commands import Award, Signup
 from rewards.decide.submission import Submission
 from rewards.demo import shop
 from rewards.demo.loading import PROGRAM, load
+from rewards.demo.people import profile_of
 from rewards.engine import Engine
 from rewards.ledger.verification import verify
 from rewards.program.loading import load_file
@@ -42,7 +43,17 @@ def test_the_shop_is_the_same_each_time() -> None:
 
 def test_the_shops_program_gives_for_all_that_happens() -> None:
     program = load_file(PROGRAM)
-    assert {rule.activity for rule in program.earn} == {"purchase", "signup", "survey", "review", "referral"}
+    assert {rule.activity for rule in program.earn} == {
+        "purchase", "signup", "birthday", "anniversary", "survey", "review", "referral", "tier"
+    }  # fmt: skip
+
+
+def test_its_customers_are_the_same_people_each_time_and_nobody_real() -> None:
+    people = [profile_of(f"customer-{number:04}") for number in range(1, 1_202)]
+    assert people == [profile_of(f"customer-{number:04}") for number in range(1, 1_202)]
+    assert len({person.email for person in people}) == len(people)
+    assert all((person.email or "").endswith("@example.com") for person in people)
+    assert {len(person.birthday or "") for person in people} == {0, 5, 10}
 
 
 @pytest.mark.slow

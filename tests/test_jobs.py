@@ -110,8 +110,8 @@ def test_release_holds_gives_lapsed_holds_back(shop: Database) -> None:
 
 
 def test_an_unknown_job_is_refused_with_the_names_of_those_there_are(database: Database) -> None:
-    with pytest.raises(SetupError, match=r"no job 'tiers'; there are: release-holds, expire"):
-        run_job("tiers", database, NOW)
+    with pytest.raises(SetupError, match=r"no job 'tides'; there are: release-holds, expire"):
+        run_job("tides", database, NOW)
 
 
 def test_a_run_is_noted_and_a_persons_run_takes_no_turn_of_the_scheduler(database: Database) -> None:

@@ -64,7 +64,7 @@ def import_orders(
         history = load_history(connection)
     reader = OrderReader(file, history)
     if errors_path is not None:
-        _write_errors(errors_path, file, ())
+        write_errors(errors_path, file, ())
     terms = Terms(reader.attribute_names, award, now)
     # The others start up while this process reads.
     with Lanes(_how_many(file, processes) - 1, database.settings, terms) as lanes:
@@ -80,7 +80,7 @@ def import_orders(
     report.rejected.sort()
     report.notes.sort()
     if errors_path is not None:
-        _write_errors(errors_path, file, (*report.rejected, *report.notes))
+        write_errors(errors_path, file, (*report.rejected, *report.notes))
     return report
 
 
@@ -146,7 +146,7 @@ def _chunks(orders: Sequence[Order]) -> Iterator[Sequence[Order]]:
         yield orders[start : start + CHUNK_ROWS]
 
 
-def _write_errors(path: Path, file: CsvFile, rejections: Iterable[Rejection]) -> None:
+def write_errors(path: Path, file: CsvFile, rejections: Iterable[Rejection]) -> None:
     """Write the rows that ``rejections`` name, with code and reason, as a CSV that can be imported again."""
     if path.exists() and path.samefile(file.path):
         raise SetupError(f"{path} is the file to import; give --errors another name")
