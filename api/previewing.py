@@ -108,6 +108,59 @@ class RedemptionsCut(_Shown):
     points: int
 
 
+class TierShown(_Shown):
+    """A tier of the ladder before or after."""
+
+    id: str
+    name: str
+
+
+class CustomersMoving(_Shown):
+    """How many come from a tier and go to another, or stay; null is below the first tier."""
+
+    from_: Annotated[str | None, Field(alias="from")]
+    to: str | None
+    customers: int
+
+
+class CustomerMoving(_Shown):
+    """A customer who would move tier."""
+
+    customer_id: str
+    from_: Annotated[str | None, Field(alias="from")]
+    to: str | None
+    until: datetime | None
+    """When the standing would end; null for never."""
+
+
+class Moves(_Shown):
+    """Who would move tier if the document were published now: all customers, whatever the sample."""
+
+    as_of: datetime
+    effective_from: datetime
+    customers: int
+    moved: int
+    unchanged: int
+    up: int
+    down: int
+    digest: str
+    """Send it as `expected_moves` with `PUT /v1/program`, to publish only if it is still the same."""
+    tiers: list[TierShown]
+    """Of both ladders, lowest first."""
+    matrix: list[CustomersMoving]
+    outstanding_points: int
+    """That customers have, held ones included."""
+    currency: str
+    currency_before: str
+    value_minor: Change
+    """What those are worth when redeemed, each tier's rounded down once."""
+    points_per_year: Change
+    """What the tiers' multipliers would give on top of the qualifying points of the purchases of the last 365 days."""
+    seconds: float
+    list: list[CustomerMoving]
+    """The first 1,000 who move, by their ids."""
+
+
 class PreviewAnswer(_Shown):
     """What the draft would have made of the shop's own history."""
 
@@ -134,6 +187,8 @@ class PreviewAnswer(_Shown):
     refused: list[RefusedByDraft]
     redemptions_cut: RedemptionsCut
     notes: list[str]
+    moves: Moves | None
+    """Null where there is no ladder, neither published nor in the document."""
 
 
 def _change(before: int, after: int) -> Example:
@@ -185,4 +240,27 @@ PREVIEW_ANSWER: Example = {
     "refused": [],
     "redemptions_cut": {"count": 0, "points": 0},
     "notes": [],
+    "moves": {
+        "as_of": "2026-11-01T12:00:00Z",
+        "effective_from": "2026-11-01T12:00:00Z",
+        "customers": 12,
+        "moved": 1,
+        "unchanged": 11,
+        "up": 0,
+        "down": 1,
+        "digest": "1-9d1f04c2a35be07c4b1b2d6a5e6f7a8b9c0d1e2f3a4b5c6d7e8f90a1b2c3d4e5",
+        "tiers": [{"id": "bronze", "name": "Bronze"}, {"id": "silver", "name": "Silver"}],
+        "matrix": [
+            {"from": "bronze", "to": "bronze", "customers": 9},
+            {"from": "silver", "to": "bronze", "customers": 1},
+            {"from": "silver", "to": "silver", "customers": 2},
+        ],
+        "outstanding_points": 3_380,
+        "currency": "USD",
+        "currency_before": "USD",
+        "value_minor": _change(3_470, 3_450),
+        "points_per_year": _change(310, 265),
+        "seconds": 0.01,
+        "list": [{"customer_id": "c-1", "from": "silver", "to": "bronze", "until": None}],
+    },
 }

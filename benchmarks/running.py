@@ -7,7 +7,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import awards, deciding, reading, stored
+from benchmarks import awards, deciding, ladder, reading, stored
 from benchmarks.figures import Figure
 from rewards.core.errors import SetupError
 
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "reads": reading.bench_reads,
     "stored": stored.bench_stored,
     "decide": deciding.bench_decide,
+    "ladder": ladder.bench_ladder,
 }
 
 

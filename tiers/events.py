@@ -21,8 +21,13 @@ def event_of(
         move.reason == "joined" and move.from_tier is None
     ):
         return None
-    ladder = timeline.stretches[timeline.at(move.at)].ladder
-    is_up = _place(ladder, move.to_tier) > _place(ladder, move.from_tier)
+    place = timeline.at(move.at)
+    ladder = timeline.stretches[place].ladder
+    compared = ladder
+    if move.from_tier is not None and (ladder is None or move.from_tier not in ladder.place_of):
+        # An edit took the tier out; how high it was is for the ladder before to say.
+        compared = timeline.stretches[max(place - 1, 0)].ladder
+    is_up = _place(compared, move.to_tier) > _place(compared, move.from_tier)
     payload = {
         "customer_id": customer_id,
         "from": _named(ladder, move.from_tier),

@@ -8,11 +8,12 @@ a day comes after all of that.
 
 from collections.abc import Sequence
 from datetime import datetime
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 
 from rewards.ledger.standing_state import Move, Qualifying, Standing, StandingGrant
 from rewards.program.ladder import Tier
+from rewards.program.compiled import ByIdentity
 from tiers.ladder import CompiledLadder, Facts, Gauge, Timeline
 from tiers.windows import days_of
 
@@ -40,6 +41,19 @@ class _Sum:
         self.dropping: list[tuple[int, int]] = []
         #: The day on which the present period of a periodic window is over.
         self.ends = 0
+
+    def fill(self, past: Sequence[Qualifying], days: Sequence[int], today: int) -> None:
+        """Sum up what happened, given the days that it counts to, as far as no period has to begin for that."""
+        place, drop = self.gauge.place, self.gauge.drop
+        if drop is not None:
+            dropping = [
+                (drop(day), event[place]) for event, day in zip(past, days, strict=True) if event[place]
+            ]
+            self.dropping = [each for each in dropping if each[0] > today]  # type: ignore[misc]  # whole numbers
+            heapify(self.dropping)
+            self.value = sum(amount for _, amount in self.dropping)
+        elif self.gauge.periods is None:
+            self.value = sum(event[place] for event in past)  # type: ignore[misc]  # the same
 
     def changes_on(self) -> int:
         """Return the day on which time next changes the sum."""
@@ -98,10 +112,10 @@ class Fold:
 
     def add(self, event: Qualifying) -> None:
         """Take in what happens now: at the instant up to which :meth:`run` went, or later."""
-        self._take(_Step(event.at, event.seq, "event", event))
+        self._take(Step(event.at, event.seq, "event", event))
         self.at = event.at
 
-    def _take(self, step: "_Step") -> None:
+    def _take(self, step: "Step") -> None:
         match step.kind:
             case "event":
                 if self._joined_at is None:
@@ -414,14 +428,18 @@ class Fold:
 
     def _rebuild(self, ladder: CompiledLadder, at: datetime) -> None:
         """Sum up anew what happened so far, as the new ladder counts it."""
-        past, self._past = self._past, []
+        self._day = today = ladder.days.of(at)
         self._sums = [_Sum(gauge) for gauge in ladder.gauges]
         self._facts = Facts()
-        self._day = ladder.days.of(at)
-        for event in past:
-            self._count(event)
+        past = self._past
+        days = [ladder.days.of(event.counted_on) for event in past]
+        for each in self._sums:
+            each.fill(past, days, today)
+        if ladder.conditions is not None:
+            for event, day in zip(past, days, strict=True):
+                self._note(event, day)
         if self._joined_at is not None:
-            self._turn_to(self._day)
+            self._turn_to(today)
 
     def _requalify_under(self, ladder: CompiledLadder, before: CompiledLadder, at: datetime) -> None:
         """Find the standing under a ladder that replaces another."""
@@ -493,6 +511,7 @@ class Fold:
         if granted <= earned:
             ends.append(grace_until or earned_until)
         until = None if None in ends else max(end for end in ends if end is not None)
+        soonest = NEVER if self._joined_at is None else self._due()
         return Standing(
             version,
             at,
@@ -504,31 +523,33 @@ class Fold:
             grace_until,
             granted > earned,
             self.sums,
-            self._stale_at(ladder),
-            self._due_at(ladder),
+            self._stale_at(ladder, soonest),
+            self._due_at(ladder, soonest),
         )
 
-    def _stale_at(self, ladder: CompiledLadder) -> datetime | None:
-        """Return from when on the gauges, or what follows from them, are to be worked out again."""
+    def _stale_at(self, ladder: CompiledLadder, soonest: int) -> datetime | None:
+        """Return from when on the gauges, or what follows from them, are to be worked out again.
+
+        ``soonest`` is the day at whose beginning time may next move the customer.
+        """
         assert self.at is not None
         if ladder.conditions is not None or self.has_grants or self._joined_at is None:
             return self.at
-        soonest = min(self._due(), *(each.changes_on() for each in self._sums), NEVER)
+        for each in self._sums:
+            soonest = min(soonest, each.changes_on())
         instants = [] if soonest == NEVER else [ladder.days.begins(soonest)]
         if self._stretch + 1 < len(self._timeline.stretches):
             # Two stretches may bear one version, so the version does not always tell that another ladder began.
             instants.append(self._timeline.stretches[self._stretch + 1].since or self.at)
         return min(instants, default=None)
 
-    def _due_at(self, ladder: CompiledLadder) -> datetime | None:
-        instants = []
-        if self._joined_at is not None and (soonest := self._due()) != NEVER:
-            instants.append(ladder.days.begins(soonest))
+    def _due_at(self, ladder: CompiledLadder, soonest: int) -> datetime | None:
+        instants = [] if soonest == NEVER else [ladder.days.begins(soonest)]
         instants += [end for _, end in self._grants.values() if end is not None]
         return min(instants, default=None)
 
 
-class _Step(NamedTuple):
+class Step(NamedTuple):
     """Something in the order in which a history is read."""
 
     at: datetime
@@ -539,29 +560,39 @@ class _Step(NamedTuple):
     is_last: bool = True
 
 
-def steps_of(timeline: Timeline, history: History) -> list[_Step]:
+def steps_of(timeline: Timeline, history: History) -> list[Step]:
     """Return what there is to read, in order: at one instant programs come first, then grants, then activities."""
     steps = _event_steps(timeline, history.events)
-    for place, stretch in enumerate(timeline.stretches):
-        if stretch.since is not None:
-            steps.append(_Step(stretch.since, -3, "program", place))
+    steps += program_steps(timeline)
     for grant in history.grants:
         if grant.ends_at is not None:
-            steps.append(_Step(max(grant.ends_at, grant.granted_at), -1, "grant-end", grant))
-        steps.append(_Step(grant.granted_at, -2, "grant", grant))
+            steps.append(Step(max(grant.ends_at, grant.granted_at), -1, "grant-end", grant))
+        steps.append(Step(grant.granted_at, -2, "grant", grant))
     if history.member_since is not None:
-        steps.append(_Step(history.member_since, -2, "join", None))
+        steps.append(Step(history.member_since, -2, "join", None))
     if len(steps) > len(history.events):
         steps.sort(key=_in_order)
     return steps
 
 
-def _event_steps(timeline: Timeline, events: Sequence[Qualifying]) -> list[_Step]:
+def _program_steps(timeline: Timeline) -> Sequence[Step]:
+    return [
+        Step(stretch.since, -3, "program", place)
+        for place, stretch in enumerate(timeline.stretches)
+        if stretch.since is not None
+    ]
+
+
+#: The steps at which another ladder comes, in their order.
+program_steps = ByIdentity(_program_steps)
+
+
+def _event_steps(timeline: Timeline, events: Sequence[Qualifying]) -> list[Step]:
     read = [as_read(timeline, event) if event.is_return else event for event in events]
     read.sort(key=_by_time)
     last = len(read) - 1
     return [
-        _Step(event.at, event.seq, "event", event, index == last or read[index + 1].at != event.at)
+        Step(event.at, event.seq, "event", event, index == last or read[index + 1].at != event.at)
         for index, event in enumerate(read)
     ]
 
@@ -578,7 +609,7 @@ def _by_time(event: Qualifying) -> tuple[datetime, int]:
     return event.at, event.seq
 
 
-def _in_order(step: _Step) -> tuple[datetime, int]:
+def _in_order(step: Step) -> tuple[datetime, int]:
     return step.at, step.order
 
 

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from datetime import datetime
 
 from rewards.ledger.standing_state import Qualifying, Standing
-from tiers.folding import NEVER, Fold, History, as_read, begins_at, steps_of
+from tiers.folding import NEVER, Fold, History, Step, as_read, begins_at, program_steps, steps_of
 from tiers.ladder import CompiledLadder, Facts, Timeline
 
 
@@ -39,10 +39,7 @@ class _Resumed(Fold):
         assert ladder is not None
         assert standing.earned is not None
         self._past = _read(timeline, history)
-        later = bisect_right(self._past, standing.at, key=_instant)
-        ahead = History(self._past[later:], (), history.member_since)
-        del self._past[later:]
-        self._steps = [step for step in steps_of(timeline, ahead) if step.at > standing.at]
+        self._steps = self._ahead(standing.at, history.member_since)
         self._next = 0
         self._grants: dict[int, tuple[str, datetime | None]] = {}
         self._tier = ladder.place_of[standing.earned]
@@ -56,6 +53,18 @@ class _Resumed(Fold):
         self._sums_wait = self._is_replaced_first(ladder)
         if not self._sums_wait:
             self._rebuild(ladder, standing.at)
+
+    def _ahead(self, at: datetime, member_since: datetime | None) -> list[Step]:
+        """Return what there is to read after an instant; what happened then is taken out of the past."""
+        later: list[Qualifying] = []
+        if self._past and self._past[-1].at > at:
+            place = bisect_right(self._past, at, key=_instant)
+            later = self._past[place:]
+            del self._past[place:]
+        if not later and (member_since is None or member_since <= at):
+            return [step for step in program_steps(self._timeline) if step.at > at]
+        steps = steps_of(self._timeline, History(later, (), member_since))
+        return [step for step in steps if step.at > at]
 
     def run(self, to: datetime) -> Fold:
         """Take in everything up to an instant; never go back."""

@@ -94,7 +94,10 @@ def moves_since(before: Standing | None, fold: Fold) -> list[Move]:
     """
     recorded = None if before is None else before.tier
     tier = fold.tier
-    new = [move for move in fold.moves if before is None or move.at > before.at]
+    new = [move for move in fold.moves if before is None or move.at >= before.at]
+    while new and before is not None and new[0].at == before.at and new[0].from_tier != recorded:
+        # It is on record already, of the same instant.
+        del new[0]
     if new and new[0].from_tier == recorded and new[-1].to_tier == tier:
         return new
     if tier == recorded:

@@ -21,17 +21,20 @@ from api.routing import RawRoute, json_answer
 from rewards.core.clock import utc_now
 from rewards.core.database import Database
 from rewards.preview import replay
+from rewards.preview.moves import preview_moves
 from rewards.program.loading import ProgramInvalid, parse_document
 
 #: A preview takes so long at most; the customers that were replayed by then stand for all.
 MOST_SECONDS = 60.0
+#: So many of those who would move tier are listed.
+MOST_LISTED = 1_000
 _PAUSE_SECONDS = 0.000_2
 _SECONDS_BETWEEN_PAUSES = 0.000_5
 
 _BODY = TypeAdapter(PreviewBody)
 # One at a time in a process: a replay keeps a core busy, which requests need as well.
-_thread = ThreadPoolExecutor(1, thread_name_prefix="rewards-preview")
-_running = Lock()
+preview_thread = ThreadPoolExecutor(1, thread_name_prefix="rewards-preview")
+is_previewing = Lock()
 
 
 async def preview_program(request: Request) -> Response:
@@ -39,7 +42,7 @@ async def preview_program(request: Request) -> Response:
     await authorize(request, "admin")
     body = parse(_BODY, await read_json(request))
     database = services_of(request).database
-    if not _running.acquire(blocking=False):
+    if not is_previewing.acquire(blocking=False):
         raise preview_running()
     is_abandoned = Event()
 
@@ -48,10 +51,10 @@ async def preview_program(request: Request) -> Response:
             return _preview(database, body, is_abandoned)
         finally:
             # Here, and not where the answer is awaited: who hung up leaves a replay that is still to end.
-            _running.release()
+            is_previewing.release()
 
     try:
-        return json_answer(await asyncio.get_running_loop().run_in_executor(_thread, work))
+        return json_answer(await asyncio.get_running_loop().run_in_executor(preview_thread, work))
     except ProgramInvalid as invalid:
         raise program_problem(invalid) from None
     except (OperationalError, InterfaceError, PoolTimeoutError):
@@ -60,7 +63,7 @@ async def preview_program(request: Request) -> Response:
         is_abandoned.set()
 
 
-class _Pauses:
+class Pauses:
     """Lets requests have the interpreter now and then.
 
     A thread that computes gives it away once in five milliseconds only, and a request asks for it a dozen times.
@@ -70,6 +73,7 @@ class _Pauses:
         self._next_at = 0.0
 
     def __call__(self) -> None:
+        """Rest for a moment, where it is time to."""
         if time.monotonic() >= self._next_at:
             time.sleep(_PAUSE_SECONDS)
             self._next_at = time.monotonic() + _SECONDS_BETWEEN_PAUSES
@@ -77,20 +81,25 @@ class _Pauses:
 
 def _preview(database: Database, body: PreviewBody, is_abandoned: Event) -> dict[str, Any]:
     document = parse_document(body.document)
+    now = utc_now()
+    with database.engine.connect() as conn:
+        moves = preview_moves(conn, document, now=now, pause=Pauses())
     with database.engine.connect() as conn:
         report = replay(
             conn,
             document,
-            as_of=utc_now(),
+            as_of=now,
             since=body.since,
             until=body.until,
             customers_sample=body.sample if isinstance(body.sample, int) else None,
             is_quick_enough=body.sample == "auto",
             seconds=MOST_SECONDS,
             is_stopped=is_abandoned.is_set,
-            pause=_Pauses(),
+            pause=Pauses(),
         )
-    return report.as_json()
+    found = report.as_json()
+    found["moves"] = None if moves is None else moves.as_json() | {"list": moves.listed(MOST_LISTED)}
+    return found
 
 
 def routes() -> list[RawRoute]:
@@ -106,8 +115,9 @@ def routes() -> list[RawRoute]:
                 tag="program",
                 summary="Preview a program",
                 description="Replays the shop's own history under a document: points issued by rule and month, "
-                "cost, liability and the customers most changed, before and after. Writes nothing. Needs an admin "
-                "key; takes a minute at most, and runs one at a time.",
+                "cost, liability and the customers most changed, before and after. Where there is a ladder, "
+                "`moves` says who would move tier if it were published now. Writes nothing. Needs an admin "
+                "key; takes a minute or a little longer, and runs one at a time.",
                 body=PreviewBody,
                 body_examples={"double points since January": PREVIEW},
                 answer=PreviewAnswer,

@@ -204,7 +204,7 @@ def settle_standing(
     stand(draft, stood, programs, cause)
     standing = stood.standing
     due_at = standing.due_at
-    if due_at is None or standing.wake_at is None or standing.wake_at > draft.now or standing.is_granted:
+    if due_at is None or standing.wake_at is None or standing.wake_at > draft.now:
         return
     if standing.to_welcome or standing.to_retract:
         return
@@ -212,7 +212,10 @@ def settle_standing(
     standing.wake_at = due_at
     draft.decision.is_place_new = True
     ahead = resumed(timeline, _history(state), standing).run(due_at)
-    lost = next((move for move in ahead.moves if move.at > standing.at and move.reason == "ended"), None)
+    lost = next(
+        (move for move in ahead.moves if move.at > standing.at and move.reason in ("ended", "grant-ended")),
+        None,
+    )
     if lost is not None:
         draft.decision.events.append(expiry_event(timeline, draft.account.customer_id, standing, lost))
 

@@ -105,3 +105,46 @@ def test_one_at_a_time_while_requests_go_on(shop: Shop, monkeypatch: pytest.Monk
         caller.join()
     assert first[0].status_code == 200
     assert shop.post("/v1/program/preview", {"document": document()}).status_code == 200
+
+
+# Who moves.
+
+
+def with_ladder(points: int) -> dict[str, Any]:
+    tiers = [
+        {"id": "bronze", "name": "Bronze"},
+        {"id": "silver", "name": "Silver", "ways_in": [{"points": points}]},
+    ]
+    return document(1) | {"ladder": {"tiers": tiers}}
+
+
+def test_a_preview_says_who_moves_and_publishing_holds_to_it(shop: Shop) -> None:
+    shop.award("c-1", "1")
+    shop.award("c-2", "1")
+    first = shop.send("PUT", "/v1/program", {"document": with_ladder(100)})
+    assert first.status_code == 200, first.text
+    answer = shop.post("/v1/program/preview", {"document": with_ladder(150)})
+    assert answer.status_code == 200, answer.text
+    PreviewAnswer.model_validate_json(answer.content)
+    shape = shop.get("/openapi.json").json()
+    schema = shape["components"]["schemas"]["PreviewAnswer"] | {"components": shape["components"]}
+    jsonschema_rs.validate(schema, answer.json())
+    moves = answer.json()["moves"]
+    assert (moves["customers"], moves["moved"], moves["down"]) == (2, 2, 2)
+    assert moves["matrix"] == [{"from": "silver", "to": "bronze", "customers": 2}]
+    assert [each["customer_id"] for each in moves["list"]] == ["c-1", "c-2"]
+    # By then another order has brought one of them far enough.
+    shop.award("c-2", "2")
+    body = {"document": with_ladder(150), "expected_moves": moves["digest"]}
+    refused = shop.send("PUT", "/v1/program", body)
+    assert (refused.status_code, refused.json()["code"]) == (409, "preview-outdated")
+    assert refused.json()["detail"].startswith("2 customers were previewed to move, 1 would move now")
+    assert shop.get("/v1/program").json()["version"] == first.json()["version"]
+    published = shop.send("PUT", "/v1/program", body | {"expected_moves": refused.json()["moves"]})
+    assert published.status_code == 200, published.text
+
+
+def test_expected_moves_without_a_ladder_are_refused(shop: Shop) -> None:
+    body = {"document": document(), "expected_moves": "0-nothing"}
+    refused = shop.send("PUT", "/v1/program", body)
+    assert (refused.status_code, refused.json()["code"]) == (409, "preview-outdated")
