@@ -8,12 +8,12 @@ from tiers.progress import Goal, Outlook, Way
 
 _REASONS = {
     "joined": "by joining",
-    "earned": "by what you earned",
-    "period-end": "by what you earned in the period before",
+    "earned": "by what was earned",
+    "period-end": "by what was earned in the period before",
     "ended": "because the standing before it ended",
     "program": "when the program changed",
-    "granted": "given to you by the shop",
-    "grant-ended": "when the standing that was given to you ended",
+    "granted": "given by the shop",
+    "grant-ended": "when the standing that was given ended",
     "corrected": "after an order was corrected or sent back",
 }
 
@@ -71,9 +71,9 @@ def standing_shown(found: Outlook, currency: str) -> StandingShown:
     keep = found.to_keep
     raised = []
     if tier is not None and tier.earn_multiplier_pct > 100:
-        raised.append(f"You earn {tier.earn_multiplier_pct / 100:g} times the usual points on orders.")
+        raised.append(f"{tier.earn_multiplier_pct / 100:g} times the usual points on orders")
     if tier is not None and tier.redemption_value_pct > 100:
-        raised.append(f"Your points pay {tier.redemption_value_pct - 100} % more.")
+        raised.append(f"Points pay {tier.redemption_value_pct - 100} % more")
     return StandingShown(
         name="No tier yet" if tier is None else tier.name,
         since=standing.since,
@@ -101,7 +101,7 @@ def _kept(found: Outlook, goal: Goal, currency: str) -> GoalShown:
     assert goal.by is not None
     last = wording.day(_last_day(found, goal.by))
     if goal.is_met:
-        heading = f"You have done enough to stay {goal.tier.name} after {last}."
+        heading = f"Already enough to stay {goal.tier.name} after {last}"
     else:
         heading = f"To stay {goal.tier.name} after {last}"
     return _goal(found, goal, heading, currency)
@@ -119,14 +119,12 @@ def _goal(found: Outlook, goal: Goal, heading: str, currency: str) -> GoalShown:
 
 def _way(found: Outlook, way: Way, currency: str) -> WayShown:
     if way.measure == "condition":
-        text = "a condition of the program" + (", which you meet" if not way.remaining else "")
+        text = "a condition of the program" + (", which is met" if not way.remaining else "")
         return WayShown(way.have, way.needed, False, text, "")
-    have, needed, missing = (
-        # A refund may take more out of a window than is in it.
-        _amount(way.measure, max(each, 0), currency)
-        for each in (way.have, way.needed, way.remaining)
-    )
-    text = f"{have} of {needed}" + ("" if not way.remaining else f": {missing} to go")
+    # A refund may take more out of a window than is in it.
+    have, missing = (_amount(way.measure, max(each, 0), currency) for each in (way.have, way.remaining))
+    text = f"{have} of {_amount(way.measure, way.needed, currency)} {_unit(way)}"
+    text += f": {missing} to go" if way.remaining else ""
     lapses = ""
     if way.counts_until is not None and way.have > 0:
         lapses = f"counts until {wording.day(_last_day(found, way.counts_until))}"
@@ -134,12 +132,13 @@ def _way(found: Outlook, way: Way, currency: str) -> WayShown:
 
 
 def _amount(measure: str, amount: int, currency: str) -> str:
-    if measure == "spend_minor":
-        return wording.money(amount, currency) + " spent"
-    if measure == "points":
-        return wording.points(amount)
-    word = measure.removesuffix("s") if amount == 1 else measure
-    return f"{wording.number(amount)} {word}"
+    return wording.money(amount, currency) if measure == "spend_minor" else wording.number(amount)
+
+
+def _unit(way: Way) -> str:
+    if way.measure == "spend_minor":
+        return "spent"
+    return way.measure.removesuffix("s") if way.needed == 1 else way.measure
 
 
 def _day(found: Outlook, instant: datetime) -> date:
