@@ -1,6 +1,15 @@
-"""The benchmark of decisions does the work that it says; how quick that is, only a quiet machine can tell."""
+"""The benchmarks do the work that they say; how quick that is, only a quiet machine can tell."""
+
+from datetime import timedelta
 
 from benchmarks.deciding import bench_decide
+from benchmarks.ladder import fill, program
+from rewards.applying.bulk import apply_ladder
+from rewards.core.clock import utc_now
+from rewards.core.database import Database
+from rewards.core.progress import unheard
+from rewards.preview.moves import preview_moves
+from rewards.program.versions import publish
 
 
 def test_thirty_rules_are_measured_beside_one() -> None:
@@ -10,3 +19,23 @@ def test_thirty_rules_are_measured_beside_one() -> None:
     assert costs.ratio is not None
     assert costs.ratio > 1
     assert costs.target == 4
+
+
+def test_the_shop_of_the_ladder_moves_as_previewed(database: Database) -> None:
+    now = utc_now()
+    with database.engine.begin() as conn:
+        publish(conn, program(), now=now, actor="bench", effective_from=now - timedelta(days=3_650))
+    fill(database, 300)
+    with database.engine.begin() as conn:
+        publish(conn, program(100), now=now, actor="bench", effective_from=now - timedelta(days=1_095))
+    assert apply_ladder(database, now, unheard).customers == 300
+    with database.engine.connect() as conn:
+        report = preview_moves(conn, program(30, 200, 700), now=now)
+    assert report is not None
+    assert len(report.moved) > 50
+    with database.engine.begin() as conn:
+        publish(conn, program(30, 200, 700), now=now, actor="bench")
+    applied = apply_ladder(database, now, unheard)
+    assert (applied.customers, applied.failed) == (300, 0)
+    assert applied.application is not None
+    assert applied.application.moved == len(report.moved)

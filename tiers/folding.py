@@ -12,8 +12,8 @@ from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 
 from rewards.ledger.standing_state import Move, Qualifying, Standing, StandingGrant
-from rewards.program.ladder import Tier
 from rewards.program.compiled import ByIdentity
+from rewards.program.ladder import Tier
 from tiers.ladder import CompiledLadder, Facts, Gauge, Timeline
 from tiers.windows import days_of
 

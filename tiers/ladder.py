@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rewards.ledger.standing_state import Qualifying, Standing
@@ -17,6 +17,7 @@ from rewards.program.ladder import (
     LastsPeriod,
     LastsToPeriodEnd,
     QualificationWindow,
+    Rolling,
     WhileQualified,
 )
 from tiers.windows import Drop, Periods, compile_window, days_of, end_of, shift
@@ -111,6 +112,8 @@ class CompiledLadder:
         self.ends_with_periods = ladder.upgrade == "period_end"
         self.while_qualified = isinstance(ladder.lasts, WhileQualified)
         self.has_rolling = any(gauge.drop is not None for gauge in self.gauges)
+        #: At least so long anything counts within every rolling window.
+        self.shortest_rolling = _shortest(ladder)
         self.has_periodic = any(gauge.periods is not None for gauge in self.gauges)
         self.notice_days = _whole_days(ladder.notice)
         #: Whether ends of standings hang on when the customer joined, which a standing does not keep.
@@ -279,6 +282,13 @@ def _compile(whens: list[str]) -> "Conditions | None":
     from rewards.program.conditions import Conditions
 
     return Conditions(whens, "ladder")
+
+
+def _shortest(ladder: Ladder) -> timedelta:
+    windows = [ladder.window, *(way.window for tier in ladder.tiers for way in tier.ways_in)]
+    periods = [parse_duration(window.period).shortest() for window in windows if isinstance(window, Rolling)]
+    # Less the rest of the day on which it happened.
+    return max(min(periods, default=timedelta()) - timedelta(days=2), timedelta())
 
 
 def _whole_days(period: str) -> int:

@@ -89,10 +89,9 @@ class _Resumed(Fold):
 
 def _read(timeline: Timeline, history: History) -> list[Qualifying]:
     """Return what happened in the order in which it counts."""
-    events = history.events
-    if not any(event.is_return for event in events):
-        return list(events)
-    return sorted((as_read(timeline, event) if event.is_return else event for event in events), key=_in_order)
+    events = [as_read(timeline, event) if event.is_return else event for event in history.events]
+    events.sort(key=_in_order)
+    return events
 
 
 def _instant(event: Qualifying) -> datetime:

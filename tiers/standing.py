@@ -38,14 +38,20 @@ def _is_current(stretch: Stretch, standing: Standing, at: datetime) -> bool:
 
 def advanced(timeline: Timeline, standing: Standing, event: Qualifying) -> Stood:
     """Return the standing after an activity at which the one before :func:`is_current`; no history is needed."""
-    ladder = timeline.stretches[timeline.at(event.at)].ladder
+    return advanced_in(timeline.stretches[timeline.at(event.at)], standing, event)
+
+
+def advanced_in(stretch: Stretch, standing: Standing, event: Qualifying) -> Stood:
+    """Do the same, given the stretch of time that the activity occurred in."""
+    ladder = stretch.ladder
     sums = list(standing.gauges)
     after = _copy(standing, event.at, sums)
     if ladder is None:
         return Stood(after, [])
     for place, gauge in enumerate(ladder.gauges):
         sums[place] += event[gauge.place]  # type: ignore[operator]  # a number
-    if ladder.has_rolling:
+    if ladder.has_rolling and (after.stale_at is None or after.stale_at > event.at + ladder.shortest_rolling):
+        # What is new drops out of the windows before anything else does.
         day = ladder.days.of(event.counted_on)
         drop = min(gauge.drop(day) for gauge in ladder.gauges if gauge.drop is not None)
         after.stale_at = _sooner(after.stale_at, ladder.days.begins(drop))
@@ -113,7 +119,12 @@ def moves_since(before: Standing | None, fold: Fold) -> list[Move]:
 
 def tier_of(timeline: Timeline, standing: Standing | None, at: datetime) -> Tier | None:
     """Return the tier of a standing as the ladder in force at ``at`` describes it."""
-    ladder = timeline.stretches[timeline.at(at)].ladder
+    return tier_in(timeline.stretches[timeline.at(at)], standing)
+
+
+def tier_in(stretch: Stretch, standing: Standing | None) -> Tier | None:
+    """Return the tier of a standing as the ladder of a stretch of time describes it."""
+    ladder = stretch.ladder
     if ladder is None or standing is None or standing.tier is None:
         return None
     place = ladder.place_of.get(standing.tier)

@@ -73,7 +73,7 @@ def standing_shown(found: Outlook, currency: str) -> StandingShown:
     if tier is not None and tier.earn_multiplier_pct > 100:
         raised.append(f"{tier.earn_multiplier_pct / 100:g} times the usual points on orders")
     if tier is not None and tier.redemption_value_pct > 100:
-        raised.append(f"Points pay {tier.redemption_value_pct - 100} % more")
+        raised.append(f"Points pay {tier.redemption_value_pct - 100}% more")
     return StandingShown(
         name="No tier yet" if tier is None else tier.name,
         since=standing.since,
@@ -127,8 +127,14 @@ def _way(found: Outlook, way: Way, currency: str) -> WayShown:
     text += f": {missing} to go" if way.remaining else ""
     lapses = ""
     if way.counts_until is not None and way.have > 0:
-        lapses = f"counts until {wording.day(_last_day(found, way.counts_until))}"
+        last = wording.day(_last_day(found, way.counts_until))
+        lapses = f"some of it counts only until {last}" if _is_rolling(found) else f"counts until {last}"
     return WayShown(max(way.have, 0), way.needed, True, text, lapses)
+
+
+def _is_rolling(found: Outlook) -> bool:
+    """Return whether what counts drops out little by little, not all of it when a period ends."""
+    return found.ladder.ladder.window.type == "rolling"
 
 
 def _amount(measure: str, amount: int, currency: str) -> str:

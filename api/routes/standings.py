@@ -141,9 +141,8 @@ async def moves(
         summary="Read events",
         description=(
             "What happened that others are to be told: `tier.upgraded`, `tier.downgraded`, `tier.will-expire`, the "
-            "oldest first. Keep `next_cursor` and send it as `after` the next time. An event that is still being "
-            "written may appear a moment after one with a later number, so the last seconds are held back. Needs an "
-            "admin key."
+            "oldest first. Keep `next_cursor` and send it as `after` the next time: no event appears later that has "
+            "a lower place, so none is missed. Needs an admin key."
         ),
         answer=standing_schemas.EventsAnswer,
         example=examples.EVENTS_ANSWER,

@@ -36,6 +36,7 @@ class Figures:
         at: when that was so.
         customers: how many there are.
         outstanding: points of all customers, those on hold included, less what some owe.
+        by_tier: of those, the points of the customers in each tier; None is in none.
         pending: of those, points that are still to become available.
         awards, redemptions: how many there were in the last seven days.
         weeks: oldest first, the present one last.
@@ -44,6 +45,7 @@ class Figures:
     at: datetime
     customers: int
     outstanding: int
+    by_tier: Mapping[str | None, int]
     pending: int
     awards: int
     redemptions: int
@@ -52,20 +54,22 @@ class Figures:
 
 def read_figures(conn: Connection, zone: ZoneInfo, now: datetime) -> Figures:
     """Work the figures out. It reads half a year of entries: keep the answer for a while."""
-    count, outstanding, pending = conn.execute(
+    tiers = conn.execute(
         select(
+            _accounts.c.tier,
             func.count(),
-            func.coalesce(func.sum(_accounts.c.balance + _accounts.c.held), 0),
-            func.coalesce(func.sum(_accounts.c.pending), 0),
-        )
-    ).one()
+            func.sum(_accounts.c.balance + _accounts.c.held),
+            func.sum(_accounts.c.pending),
+        ).group_by(_accounts.c.tier)
+    ).all()
     recent = {"since": now - timedelta(days=7), "until": now}
     awards, redemptions = conn.execute(_RECENT, recent).one()
     return Figures(
         at=now,
-        customers=count,
-        outstanding=int(outstanding),
-        pending=int(pending),
+        customers=sum(count for _, count, _, _ in tiers),
+        outstanding=sum(int(points) for _, _, points, _ in tiers),
+        by_tier={tier: int(points) for tier, _, points, _ in tiers},
+        pending=sum(int(pending) for _, _, _, pending in tiers),
         awards=awards,
         redemptions=redemptions,
         weeks=_weeks(conn, zone, now),

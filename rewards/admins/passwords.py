@@ -34,7 +34,7 @@ def check_password(password: str, *known: str) -> None:
         raise PasswordRefused(f"Choose a password of at most {MAXIMUM_LENGTH} characters.")
     if len(set(password)) < 5:
         raise PasswordRefused("Choose a password with more different characters.")
-    if password.casefold() in {each.casefold() for each in known}:
+    if password.strip().casefold() in {each.strip().casefold() for each in known}:
         raise PasswordRefused("Choose a password that is not your name or e-mail address.")
 
 

@@ -29,10 +29,13 @@ def run(
     ] = None,
 ) -> None:
     """Do once what a job, or each of them, finds due."""
+    from rewards.core.collector import tune_for_batches
     from rewards.jobs import JOBS, find_job, run_job
 
+    tune_for_batches()
     names = list(JOBS) if name == ALL else [find_job(name).name]
-    with open_database() as database:
+    # One for the job's lock, and a few that stay open for the threads that bring customers up to a ladder.
+    with open_database(pool_size=4) as database:
         at = utc_now() if now is None else _instant(now, database)
         for each in names:
             with shown_progress() as progress:

@@ -109,9 +109,7 @@ def _print(report: "PreviewReport", moves: "MovesReport | None", *, as_json: boo
 
     if as_json:
         told = report.as_json()
-        told["moves"] = (
-            None if moves is None else moves.as_json() | {"list": moves.listed(len(moves.moved))}
-        )
+        told["moves"] = None if moves is None else moves.as_json() | {"list": moves.listed(len(moves.moved))}
         print(json.dumps(told, ensure_ascii=False))
         return
     parts = [

@@ -71,7 +71,9 @@ def publish(
     note: Annotated[str | None, typer.Option(help="Why, for the history.")] = None,
     expect_moves: Annotated[
         str | None,
-        typer.Option(metavar="DIGEST", help="Publish only if the same customers move tier as when previewed."),
+        typer.Option(
+            metavar="DIGEST", help="Publish only if the same customers move tier as when previewed."
+        ),
     ] = None,
 ) -> None:
     """Publish a program as the next version. Versions are never edited, and awards keep theirs."""

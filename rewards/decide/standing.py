@@ -19,7 +19,7 @@ from tiers.events import event_of, expiry_event
 from tiers.folding import Fold, History
 from tiers.ladder import Timeline, tier_told, timeline_of
 from tiers.resuming import resumed
-from tiers.standing import Stood, advanced, can_advance, moves_since, tier_of
+from tiers.standing import Stood, advanced_in, can_advance, moves_since, tier_in
 
 if TYPE_CHECKING:
     from rewards.program.history import ProgramHistory
@@ -33,22 +33,24 @@ class Climb:
 
     def __init__(self, state: CustomerState, timeline: Timeline, at: datetime) -> None:
         self._state, self._timeline, self._at = state, timeline, at
+        self._stretch = timeline.stretches[timeline.at(at)]
         self._before = state.account.standing
         self._fold: Fold | None = None
-        if not can_advance(timeline, self._before, at):
+        # Where the history was not loaded the standing on record will do: loading has made sure of that.
+        if state.qualifying is not None and not can_advance(timeline, self._before, at):
             self._fold = Fold(timeline, _history(state)).run(at)
 
     @property
     def tier(self) -> Tier | None:
         """The tier at that instant."""
         standing = self._before if self._fold is None else self._fold.standing()
-        return tier_of(self._timeline, standing, self._at)
+        return tier_in(self._stretch, standing)
 
     def after(self, event: Qualifying) -> Stood:
         """Return the standing with an activity that occurs at that instant; to be asked once."""
         if self._fold is None:
             assert self._before is not None
-            return advanced(self._timeline, self._before, event)
+            return advanced_in(self._stretch, self._before, event)
         if self._is_late():
             return restand(self._state, self._timeline, [event], self._at)
         self._fold.add(event)

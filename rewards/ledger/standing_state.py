@@ -128,11 +128,12 @@ def read_standing(stored: str) -> Standing:
 
 def standing_from(kept: list[Any]) -> Standing:
     """Return a standing from the list that :meth:`Standing.stored` wrote."""
+    read = datetime.fromisoformat
     for index in _INSTANTS:
-        written = kept[index]
-        if written is not None:
-            kept[index] = datetime.fromisoformat(written)
-    kept[_TO_WELCOME] = [(key, at) for key, at in kept[_TO_WELCOME]]
+        if kept[index] is not None:
+            kept[index] = read(kept[index])
+    if kept[_TO_WELCOME]:
+        kept[_TO_WELCOME] = [(key, at) for key, at in kept[_TO_WELCOME]]
     return Standing(*kept)
 
 

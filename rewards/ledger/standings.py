@@ -135,17 +135,14 @@ def read_moves(conn: Connection, customer_id: str, most: int, before: int = 2**6
     return [dict(row) for row in conn.execute(_MOVES, given).mappings()]
 
 
-# Numbers are given out before their transactions commit. What is older than any transaction that still writes is
-# complete: nothing with a lower number can appear any more, so that who reads on from a number misses none.
 _EVENTS = text("""
-SELECT event_seq, event_id, customer_id, type, occurred_at, created_at, payload FROM outbox AS o
+SELECT event_seq, event_id, customer_id, type, occurred_at, created_at, payload FROM outbox
 WHERE event_seq > :after
-  AND o.writer < CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)
 ORDER BY event_seq LIMIT :most""")
 
 
 def read_events(conn: Connection, after: int, most: int) -> list[dict[str, Any]]:
-    """Return the events with numbers above ``after``, the lowest first; one that is being written comes later."""
+    """Return the events with numbers above ``after``, the lowest first; what is written later has higher ones."""
     return [dict(row) for row in conn.execute(_EVENTS, {"after": after, "most": most}).mappings()]
 
 
@@ -161,6 +158,11 @@ _PUT_MOVES = text("""
 INSERT INTO moves (customer_id, move_seq, from_tier, to_tier, at, reason, program_version, cause, recorded_at)
 SELECT m.customer_id, m.move_seq, m.from_tier, m.to_tier, m.at, m.reason, m.program_version, m.cause, :now
 FROM jsonb_populate_recordset(NULL::moves, CAST(:rows AS jsonb)) AS m""")
+# Numbers are given out before their transactions commit, so a lower one could appear after a higher one was read, and
+# who reads on from there would miss it. One transaction at a time numbers its events, until it has committed.
+_NUMBER_ALONE = text("SELECT pg_advisory_xact_lock(:key)")
+#: The key of that lock ("rew_outb" in ASCII).
+_NUMBERING = 0x7265775F6F757462
 _PUT_EVENTS = text("""
 INSERT INTO outbox (event_id, customer_id, type, occurred_at, payload, created_at, writer)
 SELECT e.event_id, e.customer_id, e.type, e.occurred_at, e.payload, :now,
@@ -186,8 +188,6 @@ def write_standings(
     """
     if moves:
         conn.execute(_PUT_MOVES, {"rows": to_json(moves).decode(), "now": now})
-    if events:
-        conn.execute(_PUT_EVENTS, {"rows": to_json(events).decode(), "now": now})
     for customer_id, decision, actor in grants:
         grant = decision.new_grant
         if decision.grants_ended_at is not None:
@@ -209,3 +209,7 @@ def write_standings(
                     "actor": actor,
                 },
             )
+    if events:
+        # Last of all that the batch writes: who holds this lock waits for no other.
+        conn.execute(_NUMBER_ALONE, {"key": _NUMBERING})
+        conn.execute(_PUT_EVENTS, {"rows": to_json(events).decode(), "now": now})

@@ -223,6 +223,7 @@ class Ladder(Section):
     """The tiers, lowest first, and how customers climb and fall."""
 
     tiers: Annotated[tuple[Tier, ...], Field(strict=False, min_length=1, max_length=MOST_TIERS)]
+    """From the lowest to the highest; in the first one everybody begins, unless it has ways in."""
     window: QualificationWindow = Lifetime(type="lifetime")
     """Over what is counted what customers did."""
     lasts: Annotated[Lasts, Field(validate_default=True)] = ForEver(type="for_ever")

@@ -1,7 +1,9 @@
 """What others might try on the admin pages, and who is signed in but may not."""
 
 import re
+from collections.abc import Iterator, Sequence
 from html import escape
+from typing import Any
 
 import httpx
 import pytest
@@ -10,6 +12,7 @@ from sqlalchemy import text
 
 from api.app import create_app
 from api.pages.admin import routers
+from api.pages.admin.places import write_place
 from rewards.admins.roles import Role
 from rewards.core.clock import utc_now
 from rewards.core.keys import create_key, list_keys
@@ -18,13 +21,22 @@ from rewards.core.settings import Settings
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 
 
+def all_routes(routes: Sequence[Any]) -> Iterator[Any]:
+    """Yield the routes, those of routers within routers, too."""
+    for route in routes:
+        if hasattr(route, "methods"):
+            yield route
+        else:
+            yield from all_routes(route.original_router.routes)
+
+
 def addresses() -> list[tuple[str, str]]:
     """Every method and address of the admin pages, with something in place of what varies."""
-    routes = [route for router in routers for route in router.routes]
     return sorted(
         (method, re.sub(r"\{\w+(:path)?\}", "1", route.path))
-        for route in routes
-        for method in getattr(route, "methods", ())
+        for router in routers
+        for route in all_routes(router.routes)
+        for method in route.methods
         if method in ("GET", "POST")
     )
 
@@ -242,6 +254,22 @@ def test_behind_tls_the_cookie_is_bound_to_it(settings: Settings, office: Office
 
 def test_nothing_of_it_is_in_the_api_reference(settings: Settings) -> None:
     assert not any(path.startswith("/admin") for path in create_app(settings).openapi()["paths"])
+
+
+def test_an_id_with_a_null_in_it_is_nobodys(owner: Browser) -> None:
+    token = owner.token
+    routes = [route.path for router in routers for route in all_routes(router.routes) if "{" in route.path]
+    assert len(routes) > 20
+    for path in {re.sub(r"\{\w+(:path)?\}", "%00", each) for each in routes}:
+        assert owner.get(path).status_code in (404, 405), path
+        fields = {"csrf": token, "role": "viewer", "verdict": "reject", "note": "x", "points": "1"}
+        assert owner.client.post(path, data=fields).status_code in (404, 405, 422), path
+
+
+@pytest.mark.parametrize("year", ["0001", "9999"])
+def test_a_place_at_the_end_of_time_is_the_beginning(owner: Browser, year: str) -> None:
+    place = write_place([f"{year}-06-01T00:00:00+00:00", "c", "k"])
+    assert owner.get("/admin/activity", params={"after": place}).status_code == 200
 
 
 def test_an_oversized_form_is_refused(owner: Browser) -> None:

@@ -7,6 +7,7 @@ from html import unescape
 from zoneinfo import ZoneInfo
 
 from office import Browser, Office
+from program_office import publish_program
 from sqlalchemy import text
 
 from api.pages.admin.charts import Bar, bar_chart
@@ -47,6 +48,7 @@ def test_the_figures_are_what_happened(database: Database) -> None:
         figures = read_figures(conn, zone, NOW)
     assert figures.customers == 2
     assert figures.outstanding == 300 - 30
+    assert figures.by_tier == {None: 300 - 30}
     assert (figures.awards, figures.redemptions) == (3, 3)
     assert len(figures.weeks) == WEEKS
     before, last = figures.weeks[-2:]
@@ -84,6 +86,19 @@ def test_tells_what_waits_for_somebody(office: Office, stranger: Browser) -> Non
     assert "The job expire failed: 3 of 9 could not be settled" in said
     assert "Customers 1 " in said
     assert "Points outstanding 100 worth $1.00" in said
+
+
+def test_points_are_worth_what_they_pay_in_each_tier(office: Office, stranger: Browser) -> None:
+    tiers = [
+        {"id": "bronze", "name": "Bronze"},
+        {"id": "gold", "name": "Gold", "ways_in": [{"points": 100}], "redemption_value_pct": 150},
+    ]
+    publish_program(office, days=1, points={}, ladder={"tiers": tiers})
+    for customer_id, minor in (("c-1", 50_00), ("c-2", 200_00)):
+        bought = Purchase(type="purchase", order_id=customer_id, total_minor=minor, currency="GBP")
+        send(office.database, Award(customer_id=customer_id, activity=bought), utc_now())
+    # 50 pence of 50 points in the lower tier, and 3 pounds of 200 in the higher one.
+    assert "worth £3.50" in stranger.sign_in("viewer").text
 
 
 def test_the_figures_are_kept_for_a_moment(office: Office, owner: Browser) -> None:
@@ -125,3 +140,7 @@ def test_a_chart_is_drawn_once() -> None:
 def test_a_chart_of_nothing_is_a_chart() -> None:
     assert "<svg " in bar_chart([Bar("1", "1", (0, 0))], "Nothing", series=("Awarded", "Redeemed"))
     assert "<svg " in bar_chart([], "Nothing at all", series=("Awarded",))
+
+
+def test_a_name_that_no_drawing_can_have_does_not_end_the_process() -> None:
+    assert "<svg " in bar_chart([Bar("a\x01\ufffe", "a", (1,))], "Odd", series=("Awarded",))

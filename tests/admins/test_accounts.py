@@ -144,6 +144,7 @@ def test_a_password_is_kept_as_an_argon2id_hash() -> None:
         ("x" * 201, "at most 200"),
         ("aaaaaaaaaaaaaa", "different"),
         ("ADA@shop.test", "e-mail"),
+        (" ada@shop.test ", "e-mail"),
     ],
 )
 def test_a_bad_password_is_refused(password: str, why: str) -> None:

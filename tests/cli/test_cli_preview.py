@@ -74,7 +74,7 @@ def test_what_is_wrong_is_told_as_validate_tells_it(rewards: Callable[..., Any],
 def test_the_guides_example(rewards: Callable[..., Any], tmp_path: Path) -> None:
     guide = (Path(__file__).parents[2] / "docs" / "guides" / "preview.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```(yaml|csv|text)\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
-    assert [kind for kind, _ in blocks] == ["yaml", "csv", "yaml", "text"]
+    assert [kind for kind, _ in blocks] == ["yaml", "csv", "yaml", "text", "yaml", "yaml", "text"]
     in_force, orders, draft = (tmp_path / name for name in ("program.yaml", "orders.csv", "draft.yaml"))
     for file, (_, content) in zip((in_force, orders, draft), blocks, strict=False):
         file.write_text(content, encoding="utf-8")
@@ -83,6 +83,13 @@ def test_the_guides_example(rewards: Callable[..., Any], tmp_path: Path) -> None
     printed = rewards("program", "preview", draft).stdout
     passing = re.compile(r" in [\d.]+ s, as of .*Z")
     assert passing.sub("", printed) == passing.sub("", blocks[3][1])
+    in_force.write_text(blocks[0][1] + blocks[4][1], encoding="utf-8")
+    draft.write_text(blocks[0][1] + blocks[5][1], encoding="utf-8")
+    assert rewards("program", "publish", in_force, "--effective-from", "1970-01-02").exit_code == 0
+    printed = rewards("program", "preview", draft).stdout
+    taking = re.compile(r" \([\d.]+ s\)$", re.MULTILINE)
+    moves = printed[printed.index("1 of 3 customers would move tier") :]
+    assert taking.sub("", moves) == taking.sub("", blocks[6][1])
 
 
 LADDER = """\

@@ -60,7 +60,7 @@ def test_what_there_is_to_reach() -> None:
         "£60.00 of £100.00 spent: £40.00 to go",
         "1 of 5 orders: 4 to go",
     ]
-    assert plain(silver.ways[0].lapses) == "counts until 28 Feb 2027"
+    assert plain(silver.ways[0].lapses) == "some of it counts only until 28 Feb 2027"
     assert (gold.joined_by, texts(gold)[1]) == ("all of", "a condition of the program")
 
 
@@ -68,7 +68,7 @@ def test_what_there_is_to_keep() -> None:
     first = datetime(2026, 3, 1, 12, tzinfo=UTC)
     page = shown(first + timedelta(days=30), (first, 100_00))
     assert (page.name, plain(page.until_text), page.reason) == ("Silver", "1 Mar 2027", "by what was earned")
-    assert page.raised == ["1.5 times the usual points on orders", "Points pay 20 % more"]
+    assert page.raised == ["1.5 times the usual points on orders", "Points pay 20% more"]
     assert [(perk.name, perk.until) for perk in page.perks] == [("Free delivery", "until 2026-12-24, 18:00")]
     assert page.keep is not None
     assert plain(page.keep.heading) == "To stay Silver after 1 Mar 2027"

@@ -29,13 +29,19 @@ ZONES = [
 ]
 IDS = ("wood", "bronze", "silver", "gold", "vip")
 _PERIODS = ["P30D", "P1M", "P3M", "P12M", "P2W"]
-_AMOUNTS = {"points": (20, 200), "spend_minor": (2000, 20_000), "orders": (1, 5), "referrals": (1, 2)}
+_MEASURED = ["spend_minor", "points", "orders", "referrals"]
+_LEAST = {
+    "points": [40, 100, 150],
+    "spend_minor": [4000, 10_000, 15_000],
+    "orders": [1, 2, 3],
+    "referrals": [1, 2],
+}
 
 windows = st.one_of(
-    st.just({"type": "lifetime"}),
     st.builds(lambda period: {"type": "rolling", "period": period}, st.sampled_from(_PERIODS)),
-    st.builds(lambda unit: {"type": "calendar", "unit": unit}, st.sampled_from(["year", "quarter", "month"])),
+    st.builds(lambda unit: {"type": "calendar", "unit": unit}, st.sampled_from(["quarter", "month", "year"])),
     st.just({"type": "anniversary"}),
+    st.just({"type": "lifetime"}),
     st.builds(
         lambda dates: {"type": "dates", "dates": sorted(dates)},
         st.sets(
@@ -47,12 +53,11 @@ windows = st.one_of(
 
 @st.composite
 def _way(draw: st.DrawFn) -> dict[str, Any]:
-    if draw(st.integers(0, 7)) == 0:
+    if draw(st.integers(0, 7)) == 7:
         return {"when": draw(st.sampled_from(sorted(CONDITIONS)))}
-    measure = draw(st.sampled_from(MEASURES))
-    low, high = _AMOUNTS[measure]
-    way: dict[str, Any] = {measure: draw(st.integers(1, 10)) * (high - low) // 10 + low}
-    if draw(st.integers(0, 4)) == 0:
+    measure = draw(st.sampled_from(_MEASURED))
+    way: dict[str, Any] = {measure: draw(st.sampled_from(_LEAST[measure]))}
+    if draw(st.integers(0, 4)) == 4:
         way["window"] = draw(windows)
     return way
 
@@ -60,7 +65,9 @@ def _way(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def ladders(draw: st.DrawFn) -> dict[str, Any]:
     """Any ladder that may be published."""
-    ids = draw(st.lists(st.sampled_from(IDS), unique=True, min_size=1, max_size=5))
+    ids = draw(
+        st.lists(st.sampled_from(IDS), unique=True, min_size=draw(st.sampled_from([3, 1])), max_size=5)
+    )
     if draw(st.booleans()):
         ids.sort(key=IDS.index)
     window = draw(windows)
@@ -70,9 +77,11 @@ def ladders(draw: st.DrawFn) -> dict[str, Any]:
     ladder["lasts"] = lasts = draw(_lasts(is_periodic))
     if is_periodic and lasts["type"] != "while_qualified" and draw(st.integers(0, 3)) == 0:
         ladder["upgrade"] = "period_end"
-    downgrade: dict[str, Any] = {"to": draw(st.sampled_from(["qualified", "one_lower", "first", "none"]))}
-    if draw(st.booleans()) or (downgrade["to"] == "one_lower" and lasts["type"] == "while_qualified"):
-        downgrade["grace"] = draw(st.sampled_from(["P0D", "P10D", "P1M", "P2M"]))
+    downgrade: dict[str, Any] = {
+        "to": draw(st.sampled_from(["qualified", "one_lower", "qualified", "one_lower", "first", "none"]))
+    }
+    if draw(st.integers(0, 2)) or (downgrade["to"] == "one_lower" and lasts["type"] == "while_qualified"):
+        downgrade["grace"] = draw(st.sampled_from(["P1M", "P2M", "P10D", "P0D"]))
         if draw(st.booleans()):
             downgrade["round_up_to"] = "month"
     ladder["downgrade"] = downgrade
@@ -84,9 +93,9 @@ def ladders(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def _tier(draw: st.DrawFn, tier_id: str, is_first: bool) -> dict[str, Any]:
     tier: dict[str, Any] = {"id": tier_id, "name": tier_id.title()}
-    if is_first and draw(st.integers(0, 3)):
+    if is_first and draw(st.integers(0, 3)) < 3:
         return tier
-    if not is_first and draw(st.integers(0, 9)) == 0:
+    if not is_first and draw(st.integers(0, 9)) == 9:
         return {**tier, "invitation_only": True}
     tier["ways_in"] = draw(st.lists(_way(), min_size=1, max_size=2))
     tier["needs"] = draw(st.sampled_from(["any", "all"]))
@@ -97,7 +106,7 @@ def _tier(draw: st.DrawFn, tier_id: str, is_first: bool) -> dict[str, Any]:
 
 @st.composite
 def _lasts(draw: st.DrawFn, is_periodic: bool) -> dict[str, Any]:
-    kinds = ["for_ever", "while_qualified", "after"] + ["period_end", "period_end"] * is_periodic
+    kinds = ["while_qualified", "after", "after", "for_ever"] + ["period_end", "period_end"] * is_periodic
     match draw(st.sampled_from(kinds)):
         case "after":
             lasts: dict[str, Any] = {"type": "after", "period": draw(st.sampled_from(_PERIODS))}
@@ -143,10 +152,10 @@ def lives(draw: st.DrawFn) -> Life:
         Published(datetime(2020, 1, 1, tzinfo=UTC), None if draw(st.integers(0, 9)) == 0 else ladder)
     ]
     for at in sorted(draw(st.lists(when, max_size=2))):
-        follows = None if draw(st.integers(0, 9)) == 0 else draw(st.one_of(st.just(ladder), _edited(ladder)))
+        follows = None if draw(st.integers(0, 9)) == 9 else draw(st.one_of(st.just(ladder), _edited(ladder)))
         published.append(Published(at, follows))
     life = Life(zone, published)
-    for at in draw(st.lists(when, min_size=1, max_size=8)):
+    for at in draw(st.lists(when, min_size=draw(st.sampled_from([3, 1])), max_size=8)):
         life.happened += draw(_bought(at, when))
     for at in draw(st.lists(when, max_size=2)):
         life.granted.append(draw(_given(at, when)))
@@ -158,12 +167,12 @@ def lives(draw: st.DrawFn) -> Life:
 @st.composite
 def _bought(draw: st.DrawFn, at: datetime, when: st.SearchStrategy[datetime]) -> list[Happened]:
     """A referral, or an order with what comes back of it, in parts or whole."""
-    if draw(st.integers(0, 5)) == 0:
+    if draw(st.integers(0, 5)) == 5:
         return [Happened(at, at, {"referrals": 1})]
-    amount = draw(st.integers(1, 12)) * 1000
+    amount = draw(st.sampled_from([10, 6, 12, 3, 1])) * 1000
     happened = [Happened(at, at, {"points": amount // 100, "spend_minor": amount, "orders": 1})]
     left = amount
-    for back_at in sorted(draw(st.lists(when, max_size=2))):
+    for back_at in sorted(draw(st.one_of(st.just([]), st.lists(when, max_size=2)))):
         if back_at >= at and left:
             back = draw(st.sampled_from([left, left // 2 // 100 * 100]))
             left -= back

@@ -146,7 +146,8 @@ def _plain(text: str) -> str:
 
 def _csv(rows: Sequence[Sequence[object]]) -> str:
     file = io.StringIO()
-    csv.writer(file).writerows(rows)
+    # Quoted, because some spreadsheets part cells at semicolons, too, and what follows one could be a formula.
+    csv.writer(file, quoting=csv.QUOTE_ALL).writerows(rows)
     return file.getvalue()
 
 

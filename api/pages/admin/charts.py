@@ -45,7 +45,7 @@ def bar_chart(rows: Sequence[Bar], title: str, *, series: Sequence[str], heading
         series: the name of each of the values that a row has.
         heading: what the rows are, such as ``Week from``: the head of the table's first column.
     """
-    data = tuple((row.label, tuple(row.values)) for row in rows)
+    data = tuple((_drawable(row.label), tuple(row.values)) for row in rows)
     drawings = Markup("").join(
         Markup('<div class="at-{}" role="img" aria-label="{}">{}</div>').format(
             place, title, _drawn(data, tuple(series), size)
@@ -58,6 +58,11 @@ def bar_chart(rows: Sequence[Bar], title: str, *, series: Sequence[str], heading
     )
     parts = '<figure class="chart"><figcaption>{}<ul class="legend">{}</ul></figcaption>{}{}</figure>'
     return Markup(parts).format(title, legend, drawings, _table(rows, title, series, heading))  # noqa: S704 - ours
+
+
+def _drawable(text: str) -> str:
+    """Return a text that the library can draw: one that is no XML makes it end the whole process."""
+    return "".join(each if each.isprintable() else " " for each in text)
 
 
 def _table(rows: Sequence[Bar], title: str, series: Sequence[str], heading: str) -> Markup:

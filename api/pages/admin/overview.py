@@ -25,9 +25,10 @@ from rewards.admins.figures import (
 )
 from rewards.core import wording
 from rewards.core.clock import utc_now
+from rewards.program.document import ProgramDocument
 from rewards.program.history import ProgramHistory, ProgramVersion
 from rewards.program.ladder import Ladder
-from rewards.program.redemption import value_minor
+from rewards.program.redemption import value_minor, valued
 
 router = APIRouter()
 
@@ -141,13 +142,24 @@ def _chart(weeks: Sequence[Week]) -> Markup:
 def _program(history: ProgramHistory, figures: Figures, now: datetime) -> Program:
     version = history.in_force(now)
     document = version.document
-    worth = wording.money(value_minor(document.redemption, max(figures.outstanding, 0)), document.currency)
+    worth = wording.money(_worth_minor(document, figures), document.currency)
 
     def when(each: ProgramVersion) -> str:
         return wording.minute(each.effective_from, document.zone)
 
     coming = [(each.version, when(each)) for each in history.versions if each.effective_from > now]
     return Program(document.name, version.version, when(version), worth, coming)
+
+
+def _worth_minor(document: ProgramDocument, figures: Figures) -> int:
+    """Return what the points are worth, each customer's in the tier that they are in."""
+    ladder = document.ladder
+    return sum(
+        value_minor(
+            valued(document.redemption, None if ladder is None else ladder.tier(tier)), max(points, 0)
+        )
+        for tier, points in figures.by_tier.items()
+    )
 
 
 def _todos(conn: Connection, now: datetime) -> list[Todo]:

@@ -33,7 +33,9 @@ def read_instant(value: object) -> datetime | None:
         return None
     try:
         instant = datetime.fromisoformat(value)
-        return instant.astimezone(UTC) if instant.tzinfo is not None else None
+        # Years near the ends of the calendar leave no room to look further back or ahead from.
+        is_ours = instant.tzinfo is not None and 1970 <= instant.year <= 9000
+        return instant.astimezone(UTC) if is_ours else None
     except (ValueError, OverflowError):
         return None
 

@@ -13,7 +13,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 
 from api.bodies import read_form as read_fields
 from api.deps import services_of
-from api.errors import Problem
+from api.errors import Problem, http_problem
 from api.pages.admin.forms import Form
 from api.routing import header
 from rewards.admins.accounts import AdminAccount
@@ -103,7 +103,8 @@ async def signed_in(
     Raises:
         OwnPasswordNeeded: it will not; the answer leads to where one is chosen.
         SignInNeeded: nobody is signed in: the answer is the sign-in page, which keeps what was typed.
-        Problem: 401 for a script of a page, 403 where the role does not allow it or another site sent the form.
+        Problem: 401 for a script of a page, 403 where the role does not allow it or another site sent the form,
+            404 where the address names what nothing can be called.
     """
     admin = await find_signed_in(request)
     if admin is None:
@@ -126,6 +127,9 @@ async def signed_in(
             f"You are signed in as {admin.role}; this needs the role {least_role(permission)}"
             + ("." if least_role(permission) == "owner" else " or one that may more."),
         )
+    if any("\0" in str(each) for each in request.path_params.values()):
+        # Nothing has such an id, and the database takes none in.
+        raise http_problem(404, "")
     return admin
 
 

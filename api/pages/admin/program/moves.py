@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -26,6 +27,7 @@ router = APIRouter()
 ADDRESS = "/admin/program/draft/preview/{preview_id}"
 PAGE_SIZE = 50
 _LINES_AT_ONCE = 5_000
+_MOMENT = timedelta(microseconds=1)
 #: What a sheet would read as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -67,7 +69,8 @@ async def moves(request: Request, preview_id: str) -> Response:
             (str(index), f"{names[came_from]} → {names[goes_to]} ({wording.number(count)})")
             for index, (came_from, goes_to, count) in enumerate(steps_of(kept.report))
         ],
-        day=lambda instant: wording.day(instant.astimezone(zone).date()),
+        # What ends at midnight lasts through the day before.
+        day=lambda instant: wording.day((instant - _MOMENT).astimezone(zone).date()),
         slug="preview",
     )
 
@@ -112,5 +115,6 @@ def _line(row: RowMapping) -> tuple[str, ...]:
 
 def _csv(rows: Sequence[Sequence[Any]]) -> str:
     file = io.StringIO()
-    csv.writer(file).writerows(rows)
+    # Quoted, because some spreadsheets part cells at semicolons, too, and what follows one could be a formula.
+    csv.writer(file, quoting=csv.QUOTE_ALL).writerows(rows)
     return file.getvalue()

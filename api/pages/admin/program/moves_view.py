@@ -53,8 +53,8 @@ def moves_view(kept: KeptMoves) -> MovesView:
             ("Stay", number(report["unchanged"])),
         ],
         figures=[
-            worth("Worth of points owed", report["value_minor"], report),
-            figure("Points on top in a year", report["points_per_year"]),
+            worth("Worth of points, by tier", report["value_minor"], report),
+            figure("Extra points a year", report["points_per_year"]),
         ],
         columns=[("", names[tier], "num") for tier in tiers],
         rows=[

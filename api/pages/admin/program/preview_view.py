@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from api.pages.admin.charts import Bar, bar_chart
 from rewards.core.money import known_currency
-from rewards.core.wording import money, month, number
+from rewards.core.wording import money, month, number, points
 
 MOST_MOVERS = 10
 #: So many months fit side by side; older ones are in the table alone.
@@ -164,7 +164,8 @@ def _refused(report: Mapping[str, Any]) -> Iterator[str]:
         )
     cut = report["redemptions_cut"]
     if cut["count"]:
-        yield f"{number(cut['count'])} redemptions are not covered in full; {number(cut['points'])} points are short."
+        are = "redemption is" if cut["count"] == 1 else "redemptions are"
+        yield f"{number(cut['count'])} {are} not covered in full; {points(cut['points'])} short."
 
 
 def _percent(before: int, after: int) -> str:
