@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from rewards.ledger.standing_state import Qualifying
 from rewards.program.document import ProgramDocument
 from rewards.program.history import ProgramHistory, ProgramVersion
-from tiers.folding import Fold, History
+from tiers.folding import Fold
+from tiers.history import History
 from tiers.ladder import Timeline
 from tiers.resuming import resumed
 

@@ -6,60 +6,16 @@ Points that become available or expire at the same moment change nothing of it. 
 a day comes after all of that.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
-from heapq import heapify, heappop, heappush
-from typing import Any, NamedTuple
+from heapq import heappop, heappush
+from typing import Any
 
 from rewards.ledger.standing_state import Move, Qualifying, Standing, StandingGrant
-from rewards.program.compiled import ByIdentity
 from rewards.program.ladder import Tier
-from tiers.ladder import CompiledLadder, Facts, Gauge, Timeline
+from tiers.history import History, Step, begins_at, joined_at, steps_of
+from tiers.ladder import CompiledLadder, Facts, Timeline
+from tiers.sums import NEVER, Sum
 from tiers.windows import days_of
-
-NEVER = 1 << 40
-
-
-class History(NamedTuple):
-    """All that a standing follows from, besides the program."""
-
-    events: Sequence[Qualifying]
-    grants: Sequence[StandingGrant] = ()
-    #: Since when the shop says that the customer is a member; None is since the first activity.
-    member_since: datetime | None = None
-
-
-class _Sum:
-    """A gauge's sum, and what it will let go of."""
-
-    __slots__ = ("dropping", "ends", "gauge", "value")
-
-    def __init__(self, gauge: Gauge) -> None:
-        self.gauge = gauge
-        self.value = 0
-        #: What drops out of a rolling window, by the day on which it does.
-        self.dropping: list[tuple[int, int]] = []
-        #: The day on which the present period of a periodic window is over.
-        self.ends = 0
-
-    def fill(self, past: Sequence[Qualifying], days: Sequence[int], today: int) -> None:
-        """Sum up what happened, given the days that it counts to, as far as no period has to begin for that."""
-        place, drop = self.gauge.place, self.gauge.drop
-        if drop is not None:
-            dropping = [
-                (drop(day), event[place]) for event, day in zip(past, days, strict=True) if event[place]
-            ]
-            self.dropping = [each for each in dropping if each[0] > today]  # type: ignore[misc]  # whole numbers
-            heapify(self.dropping)
-            self.value = sum(amount for _, amount in self.dropping)
-        elif self.gauge.periods is None:
-            self.value = sum(event[place] for event in past)  # type: ignore[misc]  # the same
-
-    def changes_on(self) -> int:
-        """Return the day on which time next changes the sum."""
-        if self.gauge.periods is not None:
-            return self.ends
-        return self.dropping[0][0] if self.dropping else NEVER
 
 
 class Fold:
@@ -81,7 +37,7 @@ class Fold:
         self._facts = Facts()
         self._stretch = 0
         ladder = timeline.stretches[0].ladder
-        self._sums = [] if ladder is None else [_Sum(gauge) for gauge in ladder.gauges]
+        self._sums = [] if ladder is None else [Sum(gauge) for gauge in ladder.gauges]
         self._day = 0
         #: The place of the tier that is earned, -1 below the first; None while there is no ladder or no customer.
         self._tier: int | None = None
@@ -178,7 +134,7 @@ class Fold:
         if ladder.conditions is not None:
             self._note(event, day)
 
-    def _add_to(self, each: _Sum, event: Qualifying, day: int) -> None:
+    def _add_to(self, each: Sum, event: Qualifying, day: int) -> None:
         amount: int = event[each.gauge.place]  # type: ignore[assignment]  # the places are those of numbers
         if not amount:
             return
@@ -217,7 +173,7 @@ class Fold:
             elif gauge.periods is not None and day >= each.ends:
                 self._begin_period(each, day)
 
-    def _begin_period(self, each: _Sum, day: int) -> None:
+    def _begin_period(self, each: Sum, day: int) -> None:
         ladder, periods = self.ladder, each.gauge.periods
         assert ladder is not None
         assert periods is not None
@@ -429,7 +385,7 @@ class Fold:
     def _rebuild(self, ladder: CompiledLadder, at: datetime) -> None:
         """Sum up anew what happened so far, as the new ladder counts it."""
         self._day = today = ladder.days.of(at)
-        self._sums = [_Sum(gauge) for gauge in ladder.gauges]
+        self._sums = [Sum(gauge) for gauge in ladder.gauges]
         self._facts = Facts()
         past = self._past
         days = [ladder.days.of(event.counted_on) for event in past]
@@ -547,83 +503,6 @@ class Fold:
         instants = [] if soonest == NEVER else [ladder.days.begins(soonest)]
         instants += [end for _, end in self._grants.values() if end is not None]
         return min(instants, default=None)
-
-
-class Step(NamedTuple):
-    """Something in the order in which a history is read."""
-
-    at: datetime
-    order: int
-    kind: str
-    what: Any
-    #: Whether nothing else of its kind happens at the same instant: only then the standing is looked at.
-    is_last: bool = True
-
-
-def steps_of(timeline: Timeline, history: History) -> list[Step]:
-    """Return what there is to read, in order: at one instant programs come first, then grants, then activities."""
-    steps = _event_steps(timeline, history.events)
-    steps += program_steps(timeline)
-    for grant in history.grants:
-        if grant.ends_at is not None:
-            steps.append(Step(max(grant.ends_at, grant.granted_at), -1, "grant-end", grant))
-        steps.append(Step(grant.granted_at, -2, "grant", grant))
-    if history.member_since is not None:
-        steps.append(Step(history.member_since, -2, "join", None))
-    if len(steps) > len(history.events):
-        steps.sort(key=_in_order)
-    return steps
-
-
-def _program_steps(timeline: Timeline) -> Sequence[Step]:
-    return [
-        Step(stretch.since, -3, "program", place)
-        for place, stretch in enumerate(timeline.stretches)
-        if stretch.since is not None
-    ]
-
-
-#: The steps at which another ladder comes, in their order.
-program_steps = ByIdentity(_program_steps)
-
-
-def _event_steps(timeline: Timeline, events: Sequence[Qualifying]) -> list[Step]:
-    read = [as_read(timeline, event) if event.is_return else event for event in events]
-    read.sort(key=_by_time)
-    last = len(read) - 1
-    return [
-        Step(event.at, event.seq, "event", event, index == last or read[index + 1].at != event.at)
-        for index, event in enumerate(read)
-    ]
-
-
-def as_read(timeline: Timeline, event: Qualifying) -> Qualifying:
-    """Return a refund as it counts: as if what came back had never been bought, where the ladder says so."""
-    ladder = timeline.stretches[timeline.at(event.at)].ladder
-    if ladder is not None and ladder.ladder.refunds == "keep":
-        return event
-    return event._replace(at=event.counted_on)
-
-
-def _by_time(event: Qualifying) -> tuple[datetime, int]:
-    return event.at, event.seq
-
-
-def _in_order(step: Step) -> tuple[datetime, int]:
-    return step.at, step.order
-
-
-def joined_at(history: History) -> datetime | None:
-    """Return when the customer joined: as the shop says, or with the first activity or grant."""
-    return begins_at(history) if history.member_since is None else history.member_since
-
-
-def begins_at(history: History) -> datetime | None:
-    """Return from when on there is a customer, who may have been one before joining."""
-    instants = [event.counted_on for event in history.events] + [grant.granted_at for grant in history.grants]
-    if history.member_since is not None:
-        instants.append(history.member_since)
-    return min(instants, default=None)
 
 
 def _place_under(ladder: CompiledLadder, before: CompiledLadder, tier: int) -> int:

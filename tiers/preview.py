@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from rewards.ledger.standing_state import Standing
 from rewards.program.history import ProgramHistory, ProgramVersion
-from tiers.folding import Fold, History
+from tiers.folding import Fold
+from tiers.history import History
 from tiers.ladder import CompiledLadder, timeline_of
 from tiers.resuming import resumed
 

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from rewards.ledger.standing_state import Move, Standing
 from rewards.program.ladder import Perk, Tier
 from rewards.program.rules import parse_local_moment
-from tiers.folding import Fold, History
+from tiers.folding import Fold
+from tiers.history import History
 from tiers.ladder import CompiledLadder, Timeline
 
 _JUST_BEFORE = timedelta(microseconds=1)

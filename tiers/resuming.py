@@ -6,8 +6,10 @@ from bisect import bisect_right
 from datetime import datetime
 
 from rewards.ledger.standing_state import Qualifying, Standing
-from tiers.folding import NEVER, Fold, History, Step, as_read, begins_at, program_steps, steps_of
+from tiers.folding import Fold
+from tiers.history import History, Step, as_read, begins_at, program_steps, steps_of
 from tiers.ladder import CompiledLadder, Facts, Timeline
+from tiers.sums import NEVER
 
 
 def resumed(timeline: Timeline, history: History, standing: Standing | None) -> Fold:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from rewards.ledger.standing_state import Move, Qualifying, Standing
 from rewards.program.ladder import Tier
-from tiers.folding import Fold, History
+from tiers.folding import Fold
+from tiers.history import History
 from tiers.ladder import CompiledLadder, Stretch, Timeline
 
 

@@ -6,6 +6,7 @@ and left alone here.
 """
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -26,8 +27,10 @@ from rewards.program.versions import load_history
 from tiers.ladder import Stretch, Timeline, timeline_of
 
 ACTOR = "job:tiers"
-#: So many customers are brought up in one transaction.
-CHUNK_CUSTOMERS = 1_000
+#: So many customers are brought up in the first transaction, and in one at most.
+FIRST_CUSTOMERS, CHUNK_CUSTOMERS = 100, 1_000
+#: A transaction is to take so long: who is in it waits for it, and with them whoever shares their batch.
+_CHUNK_SECONDS = 0.25
 _PAGE_CUSTOMERS = 50_000
 #: While the database works for one thread another decides; more than two only wait for each other.
 _THREADS = 2
@@ -60,6 +63,7 @@ def apply_ladder(database: Database, now: datetime, progress: Progress) -> Appli
             return applied
         application = begin_application(conn, behind.stretch, left)
     engine = Engine(database)
+    pace = _Pace()
     total = max(application.total, left)
     progress("tiers", total - left, total)
     with _threads() as threads:
@@ -69,12 +73,14 @@ def apply_ladder(database: Database, now: datetime, progress: Progress) -> Appli
                 Submission(Restand(customer_id=customer_id), None, ACTOR, remember_refusal=False)
                 for customer_id in customers
             ]
+            begun = time.monotonic()
             answers = engine.execute(commands, now)
+            pace.note(len(customers), time.monotonic() - begun)
             failed = sum(answer.status >= 500 for answer in answers)
             moves = sum(json.loads(answer.body)["moves"] for answer in answers if answer.status < 300)
             return len(customers), moves, failed
 
-        for customers, moves, failed in _as_they_end(threads, bring_up, behind.chunks(database)):
+        for customers, moves, failed in _as_they_end(threads, bring_up, behind.chunks(database, pace)):
             applied.customers += customers
             applied.moves += moves
             applied.failed += failed
@@ -137,8 +143,8 @@ class _Behind:
         """Return how many there are."""
         return int(conn.execute(self._count, self._named).scalar_one())
 
-    def chunks(self, database: Database) -> Iterator[list[str]]:
-        """Yield them in the order of their ids."""
+    def chunks(self, database: Database, pace: "_Pace") -> Iterator[list[str]]:
+        """Yield them in the order of their ids, as many at once as the pace allows."""
         after = ""
         while True:
             with database.engine.connect() as conn:
@@ -146,9 +152,25 @@ class _Behind:
                 customers = list(conn.scalars(self._page, named))
             if not customers:
                 return
-            for start in range(0, len(customers), CHUNK_CUSTOMERS):
-                yield customers[start : start + CHUNK_CUSTOMERS]
+            start = 0
+            while start < len(customers):
+                end = start + pace.customers
+                yield customers[start:end]
+                start = end
             after = customers[-1]
+
+
+class _Pace:
+    """How many customers go into a transaction, by how long the last ones took."""
+
+    def __init__(self) -> None:
+        self.customers = min(FIRST_CUSTOMERS, CHUNK_CUSTOMERS)
+
+    def note(self, customers: int, seconds: float) -> None:
+        """Note how long so many took."""
+        fitting = int(customers * _CHUNK_SECONDS / max(seconds, 0.001))
+        # Not more than double at once: the next ones may be those with long histories.
+        self.customers = max(10, min(fitting, 2 * customers, CHUNK_CUSTOMERS))
 
 
 def _as_they_end(

@@ -16,7 +16,8 @@ from rewards.ledger.standing_state import Move, Qualifying, Standing, StandingGr
 from rewards.ledger.state import CustomerState, Decision
 from rewards.program.ladder import Tier
 from tiers.events import event_of, expiry_event
-from tiers.folding import Fold, History
+from tiers.folding import Fold
+from tiers.history import History
 from tiers.ladder import Timeline, tier_told, timeline_of
 from tiers.resuming import resumed
 from tiers.standing import Stood, advanced_in, can_advance, moves_since, tier_in

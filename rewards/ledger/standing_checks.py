@@ -6,7 +6,8 @@ from typing import Any
 
 from rewards.ledger.standing_state import Qualifying, Standing, StandingGrant, standing_from
 from rewards.program.history import ProgramHistory
-from tiers.folding import Fold, History
+from tiers.folding import Fold
+from tiers.history import History
 from tiers.ladder import timeline_of
 
 _Finding = tuple[str, int | None, str]

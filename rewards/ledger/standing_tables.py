@@ -59,6 +59,4 @@ class OutboxRow(SQLModel, table=True):
     occurred_at: datetime = instant()
     payload: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
     created_at: datetime = instant()
-    #: The transaction that wrote it.
-    writer: int = Field(sa_column=Column(BigInteger, nullable=False))
     sent_at: datetime | None = instant(nullable=True)

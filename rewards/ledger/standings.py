@@ -12,7 +12,7 @@ from rewards.ledger.needs import Needs
 from rewards.ledger.standing_state import Qualifying, Standing, StandingGrant, read_standing
 from rewards.ledger.state import CustomerState, Decision
 from rewards.program.history import ProgramHistory
-from tiers.folding import History
+from tiers.history import History
 from tiers.ladder import timeline_of
 from tiers.progress import Outlook, outlook
 
@@ -164,9 +164,8 @@ _NUMBER_ALONE = text("SELECT pg_advisory_xact_lock(:key)")
 #: The key of that lock ("rew_outb" in ASCII).
 _NUMBERING = 0x7265775F6F757462
 _PUT_EVENTS = text("""
-INSERT INTO outbox (event_id, customer_id, type, occurred_at, payload, created_at, writer)
-SELECT e.event_id, e.customer_id, e.type, e.occurred_at, e.payload, :now,
-       CAST(CAST(pg_current_xact_id() AS text) AS bigint)
+INSERT INTO outbox (event_id, customer_id, type, occurred_at, payload, created_at)
+SELECT e.event_id, e.customer_id, e.type, e.occurred_at, e.payload, :now
 FROM jsonb_populate_recordset(NULL::outbox, CAST(:rows AS jsonb)) AS e""")
 
 

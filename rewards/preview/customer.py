@@ -121,7 +121,9 @@ class CustomerReplay:
         """Replay all, and then let time do what is due at ``as_of``."""
         window = self._tally.window
         for entry in self._history.entries:
-            if entry.actor != "time" and window.has_come(entry.occurred_at):
+            # What tiers gave is given again by those that the draft leads to.
+            is_replayed = entry.actor != "time" and not _is_welcome(entry.cause)
+            if is_replayed and window.has_come(entry.occurred_at):
                 self._replay(entry)
         self._decide(Settle(customer_id=self._customer_id), None, as_of)
 
@@ -129,9 +131,6 @@ class CustomerReplay:
         """Run the command that an entry stands for. Some stand for none: their command wrote others too."""
         history, seq = self._history, entry.seq
         match entry.kind:
-            case "award" | "clawback" if _is_welcome(entry.cause):
-                # What tiers gave is given again by those that the draft leads to.
-                pass
             case "award":
                 if (activity := history.activities.get(seq)) is not None:
                     self._award(entry, activity)

@@ -19,7 +19,7 @@ from rewards.program.document import ProgramDocument
 from rewards.program.history import ProgramHistory, ProgramVersion
 from rewards.program.redemption import value_minor, valued
 from rewards.program.versions import load_history
-from tiers.folding import History
+from tiers.history import History
 from tiers.ladder import timeline_of
 from tiers.preview import Moved, MovePreview, MoveTally, Step, count_direction, merged_order
 

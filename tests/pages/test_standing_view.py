@@ -7,7 +7,7 @@ from api.pages.standing_view import StandingShown, standing_shown
 from rewards.ledger.standing_state import Qualifying
 from rewards.program.history import ProgramHistory, ProgramVersion
 from rewards.program.loading import load_text
-from tiers.folding import History
+from tiers.history import History
 from tiers.ladder import timeline_of
 from tiers.progress import outlook
 

@@ -10,7 +10,7 @@ from ladder_oracle import CONDITIONS, MEASURES, Granted, Happened, Life, Publish
 from rewards.ledger.standing_state import Qualifying, StandingGrant
 from rewards.program.document import ProgramDocument
 from rewards.program.history import ProgramHistory, ProgramVersion
-from tiers.folding import History
+from tiers.history import History
 from tiers.ladder import Timeline
 
 FIRST, LAST = date(2024, 1, 20), date(2025, 5, 10)

@@ -14,7 +14,8 @@ from ladder_oracle import MEASURES, Life, Stands, walked
 from test_rules_machine import hunt
 
 from rewards.ledger.standing_state import Move, Qualifying, Standing, read_standing
-from tiers.folding import Fold, History
+from tiers.folding import Fold
+from tiers.history import History
 from tiers.resuming import resumed
 from tiers.standing import advanced, can_advance, moves_since, standing_at
 

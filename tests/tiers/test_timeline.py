@@ -8,7 +8,8 @@ import pytest
 from rewards.ledger.standing_state import Qualifying
 from rewards.program.document import ProgramDocument
 from rewards.program.history import ProgramHistory, ProgramVersion
-from tiers.folding import Fold, History
+from tiers.folding import Fold
+from tiers.history import History
 from tiers.ladder import Timeline, timeline_of
 from tiers.standing import standing_at, tier_of
 

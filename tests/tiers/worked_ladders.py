@@ -18,7 +18,8 @@ from rewards.ledger.standing_state import Move, Qualifying, Standing, StandingGr
 from rewards.program.document import ProgramDocument
 from rewards.program.history import ProgramHistory, ProgramVersion
 from rewards.program.loading import load_text
-from tiers.folding import Fold, History
+from tiers.folding import Fold
+from tiers.history import History
 from tiers.ladder import Timeline
 from tiers.standing import advanced, can_advance, moves_since
 
@@ -114,6 +115,8 @@ def read_page(page: str) -> tuple[list[WorkedLadder], list[list[list[str]]], lis
                 [cell.strip() for cell in re.split(r"(?<!\\)\|", row.strip()[1:-1])]
                 for row in block["table"].splitlines()
             ]
+            if cells[0][0] == "by day":
+                continue  # pictures
             if ladders:
                 _read_table(ladders[-1], cells)
             else:
