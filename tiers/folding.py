@@ -254,21 +254,30 @@ class Fold:
             and ladder.periods is not None
             and ladder.periods(self._day, self._joined_day())[1] == day
         )
+        reason = "earned"
+        if ends_period or day in (self._grace_until, self._until):
+            reason = self._close(day, at, ends_period=ends_period)
+        self._turn_to(day)
+        self._requalify(day, at, reason)
+        self._settle(at, "ended" if reason == "earned" else reason)
+
+    def _close(self, day: int, at: datetime, *, ends_period: bool) -> str:
+        """Look at what ends with the day before, by what counted until then; return why the customer moves, if so."""
+        ladder = self.ladder
+        assert ladder is not None
+        assert self._tier is not None
         self._turn_to(day - 1)
         qualified = self.qualified()
-        reason = "ended"
         if ends_period and qualified > self._tier:
-            reason = "period-end"
-            self._rise(qualified, ladder.begun(day, self._joined_day()), at, reason)
-        elif day == self._grace_until:
+            self._rise(qualified, ladder.begun(day, self._joined_day()), at, "period-end")
+            return "period-end"
+        if day == self._grace_until:
             self._fall(max(qualified, self._closing), day)
         elif day == self._until:
             self._end(qualified, day)
         else:
-            reason = "earned"
-        self._turn_to(day)
-        self._requalify(day, at, reason)
-        self._settle(at, "ended" if reason == "earned" else reason)
+            return "earned"
+        return "ended"
 
     def _end(self, qualified: int, day: int) -> None:
         """A standing ends: it is renewed, kept for a grace, or lost."""

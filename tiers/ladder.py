@@ -1,6 +1,6 @@
 """A document's ladder, compiled: what is summed over which windows, and which tier sums qualify for. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -62,6 +62,31 @@ class Facts:
     joined_day: int | None = None
 
 
+def _days_since(day: int | None, today: int, unknown: int) -> int:
+    return unknown if day is None else max(today - day, 0)
+
+
+def _place_asked(place: int) -> Callable[[Sequence[int], Facts, int], Any]:
+    return lambda sums, _facts, _day: sums[place]
+
+
+#: What conditions ask: given the sums over the ladder's window, in the order of the measures, the customer and the day.
+_FACTS: dict[str, Callable[[Sequence[int], Facts, int], Any]] = {
+    **{f"qualifying.{measure}": _place_asked(place) for place, measure in enumerate(MEASURES)},
+    "customer.purchases": lambda _, facts, __: facts.purchases,
+    "customer.spent_minor": lambda _, facts, __: facts.spent_minor,
+    "customer.days_since_last_purchase": lambda _, facts, day: _days_since(facts.last_purchase_day, day, -1),
+    "customer.days_since_joined": lambda _, facts, day: _days_since(facts.joined_day, day, 0),
+    "time.year": lambda _, __, day: date.fromordinal(day).year,
+    "time.month": lambda _, __, day: date.fromordinal(day).month,
+    "time.day": lambda _, __, day: date.fromordinal(day).day,
+    "time.weekday": lambda _, __, day: _WEEKDAYS[date.fromordinal(day).weekday()],
+    "time.date": lambda _, __, day: date.fromordinal(day).isoformat(),
+}
+#: So many findings of conditions are remembered.
+_MOST_KNOWN = 65_536
+
+
 class CompiledLadder:
     """A ladder in a time zone, ready to be asked."""
 
@@ -84,6 +109,9 @@ class CompiledLadder:
         #: The sums over the ladder's own window that conditions ask for; empty where there are no conditions.
         self.asked = [self._gauge(measure, ladder.window) for measure in MEASURES] if whens else []
         self.conditions = _compile(whens)
+        self._names = [] if self.conditions is None else sorted(self.conditions.names)
+        #: What was found of facts before: of conditions on time alone the same are asked for customer after customer.
+        self._known: dict[tuple[Any, ...], Sequence[bool]] = {}
         #: Whether time alone may meet a condition, so that each day asks again.
         self.asks_time = any("time." in when or "days_since" in when for when in whens)
         #: What qualifies for tiers, and all that moves customers: a ladder that differs in neither moves nobody.
@@ -181,27 +209,14 @@ class CompiledLadder:
         """Return which conditions are met; there are none where no tier has one."""
         if self.conditions is None:
             return ()
-        return self.conditions.evaluate(self._facts(sums, facts, day))
-
-    def _facts(self, sums: Sequence[int], facts: Facts, day: int) -> dict[str, Any]:
-        wall = date.fromordinal(day)
-        since_purchase = -1 if facts.last_purchase_day is None else max(day - facts.last_purchase_day, 0)
-        since_joined = 0 if facts.joined_day is None else max(day - facts.joined_day, 0)
-        return {
-            **{
-                f"qualifying.{measure}": sums[gauge]
-                for measure, gauge in zip(MEASURES, self.asked, strict=True)
-            },
-            "customer.purchases": facts.purchases,
-            "customer.spent_minor": facts.spent_minor,
-            "customer.days_since_last_purchase": since_purchase,
-            "customer.days_since_joined": since_joined,
-            "time.year": wall.year,
-            "time.month": wall.month,
-            "time.day": wall.day,
-            "time.weekday": _WEEKDAYS[wall.weekday()],
-            "time.date": wall.isoformat(),
-        }
+        sums_asked = [sums[gauge] for gauge in self.asked]
+        key = tuple(_FACTS[name](sums_asked, facts, day) for name in self._names)
+        met = self._known.get(key)
+        if met is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            met = self._known[key] = self.conditions.evaluate(dict(zip(self._names, key, strict=True)))
+        return met
 
     def reached(self, day: int, joined: int) -> int | None:
         """Return the day on which a standing reached on ``day`` ends; None for never, or as its sums fall."""

@@ -22,7 +22,7 @@ def resumed(timeline: Timeline, history: History, standing: Standing | None) -> 
         return Fold(timeline, history)
     place = timeline.at(standing.at)
     stretch = timeline.stretches[place]
-    if stretch.version != standing.version or stretch.ladder is None or stretch.ladder.conditions is not None:
+    if stretch.version != standing.version or stretch.ladder is None:
         return Fold(timeline, history)
     return _Resumed(timeline, history, standing, place)
 

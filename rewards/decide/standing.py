@@ -38,8 +38,12 @@ class Climb:
         self._before = state.account.standing
         self._fold: Fold | None = None
         # Where the history was not loaded the standing on record will do: loading has made sure of that.
+        self._is_late = False
         if state.qualifying is not None and not can_advance(timeline, self._before, at):
-            self._fold = Fold(timeline, _history(state)).run(at)
+            history = _history(state)
+            self._is_late = _is_late(history, self._before, at)
+            fold = Fold(timeline, history) if self._is_late else resumed(timeline, history, self._before)
+            self._fold = fold.run(at)
 
     @property
     def tier(self) -> Tier | None:
@@ -52,19 +56,19 @@ class Climb:
         if self._fold is None:
             assert self._before is not None
             return advanced_in(self._stretch, self._before, event)
-        if self._is_late():
+        if self._is_late:
             return restand(self._state, self._timeline, [event], self._at)
         self._fold.add(event)
         return Stood(self._fold.standing(), moves_since(self._before, self._fold))
 
-    def _is_late(self) -> bool:
-        """Tell whether later things than this are on record, which it may change."""
-        if self._before is not None and self._before.at > self._at:
-            return True
-        state = self._state
-        return any(event.at > self._at for event in state.qualifying or ()) or any(
-            grant.granted_at > self._at for grant in state.standing_grants
-        )
+
+def _is_late(history: History, before: Standing | None, at: datetime) -> bool:
+    """Tell whether later things than what occurs at ``at`` are on record, which it may change."""
+    return (
+        (before is not None and before.at > at)
+        or any(event.at > at for event in history.events)
+        or any(grant.granted_at > at for grant in history.grants)
+    )
 
 
 def climb_at(state: CustomerState, programs: "ProgramHistory", at: datetime) -> Climb | None:
