@@ -466,7 +466,7 @@ class Fold:
         assert at is not None
         version = self._timeline.stretches[self._stretch].version
         if ladder is None:
-            return Standing(version, at, since=self.since)
+            return Standing(version, at, since=self.since, stale_at=at if self.has_grants else None)
         begins = ladder.days.begins
         granted = max((tier for tier, _ in self._granted()), default=-1)
         earned = -1 if self._tier is None else self._tier

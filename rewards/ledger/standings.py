@@ -57,7 +57,10 @@ def load_qualifying(conn: Connection, needs: Needs, states: Mapping[str, Custome
     known = [customer_id for customer_id in wanted if states[customer_id].exists]
     if not known:
         return
-    events, grants = read_qualifying(conn, known)
+    events = _read_events_that_count(conn, known)
+    # A standing is never true for longer than an instant where anything was granted by hand, now or before.
+    granted = [each for each in known if _may_be_granted(states[each].account.standing)]
+    grants = _read_grants(conn, granted) if granted else {}
     for customer_id in known:
         states[customer_id].qualifying = events.get(customer_id, [])
         states[customer_id].standing_grants = grants.get(customer_id, [])
@@ -84,14 +87,26 @@ def read_qualifying(
     conn: Connection, customers: Iterable[str]
 ) -> tuple[dict[str, list[Qualifying]], dict[str, list[StandingGrant]]]:
     """Return by customer what counts to tiers, in order of time, and what was granted by hand."""
-    whose = {"customers": TextArray(customers)}
+    ids = list(customers)
+    return _read_events_that_count(conn, ids), _read_grants(conn, ids)
+
+
+def _may_be_granted(standing: Standing | None) -> bool:
+    return standing is not None and standing.stale_at == standing.at
+
+
+def _read_events_that_count(conn: Connection, customers: Sequence[str]) -> dict[str, list[Qualifying]]:
     events: dict[str, list[Qualifying]] = {}
-    for customer_id, *event in conn.execute(_QUALIFYING, whose):
+    for customer_id, *event in conn.execute(_QUALIFYING, {"customers": TextArray(customers)}):
         events.setdefault(customer_id, []).append(Qualifying._make(event))
+    return events
+
+
+def _read_grants(conn: Connection, customers: Sequence[str]) -> dict[str, list[StandingGrant]]:
     grants: dict[str, list[StandingGrant]] = {}
-    for customer_id, *grant in conn.execute(_GRANTS, whose):
+    for customer_id, *grant in conn.execute(_GRANTS, {"customers": TextArray(customers)}):
         grants.setdefault(customer_id, []).append(StandingGrant._make(grant))
-    return events, grants
+    return grants
 
 
 _STANDINGS = text("""
@@ -160,13 +175,13 @@ SELECT m.customer_id, m.move_seq, m.from_tier, m.to_tier, m.at, m.reason, m.prog
 FROM jsonb_populate_recordset(NULL::moves, CAST(:rows AS jsonb)) AS m""")
 # Numbers are given out before their transactions commit, so a lower one could appear after a higher one was read, and
 # who reads on from there would miss it. One transaction at a time numbers its events, until it has committed.
-_NUMBER_ALONE = text("SELECT pg_advisory_xact_lock(:key)")
 #: The key of that lock ("rew_outb" in ASCII).
 _NUMBERING = 0x7265775F6F757462
 _PUT_EVENTS = text("""
+WITH alone AS MATERIALIZED (SELECT pg_advisory_xact_lock(:key))
 INSERT INTO outbox (event_id, customer_id, type, occurred_at, payload, created_at)
 SELECT e.event_id, e.customer_id, e.type, e.occurred_at, e.payload, :now
-FROM jsonb_populate_recordset(NULL::outbox, CAST(:rows AS jsonb)) AS e""")
+FROM alone, jsonb_populate_recordset(NULL::outbox, CAST(:rows AS jsonb)) AS e""")
 
 
 def write_standings(
@@ -210,5 +225,4 @@ def write_standings(
             )
     if events:
         # Last of all that the batch writes: who holds this lock waits for no other.
-        conn.execute(_NUMBER_ALONE, {"key": _NUMBERING})
-        conn.execute(_PUT_EVENTS, {"rows": to_json(events).decode(), "now": now})
+        conn.execute(_PUT_EVENTS, {"rows": to_json(events).decode(), "now": now, "key": _NUMBERING})
