@@ -38,6 +38,35 @@ PROGRAM: dict[str, Any] = {
     ],
     "points": {"pending": "P14D", "expiry": {"type": "after", "period": "P12M", "round_up_to": "month"}},
     "redemption": {"points": 1, "value_minor": 1, "minimum_points": 500, "step_points": 100},
+    "ladder": {
+        "window": {"type": "rolling", "period": "P12M"},
+        "lasts": {"type": "after", "period": "P12M", "round_up_to": "month"},
+        "downgrade": {"to": "one_lower", "grace": "P1M", "round_up_to": "month"},
+        "tiers": [
+            {"id": "wren", "name": "Wren"},
+            {
+                "id": "thistle",
+                "name": "Thistle",
+                "ways_in": [{"spend_minor": 30_000}],
+                "perks": [{"id": "delivery", "name": "Free delivery", "description": "On every order."}],
+            },
+            {
+                "id": "heather",
+                "name": "Heather",
+                "ways_in": [{"spend_minor": 120_000}],
+                "earn_multiplier_pct": 150,
+                "redemption_value_pct": 110,
+                "perks": [
+                    {"id": "delivery", "name": "Free delivery", "description": "On every order."},
+                    {
+                        "id": "first-look",
+                        "name": "First look",
+                        "description": "New teas a week before everyone else.",
+                    },
+                ],
+            },
+        ],
+    },
 }
 
 
@@ -53,7 +82,7 @@ class Story:
             publish(conn, document, effective_from=now - 3650 * DAY, now=now, actor="test")
 
     def send(self, days_ago: float, command: Command) -> dict[str, Any]:
-        submission = Submission(command, f"k{next(self._keys)}", "test")
+        submission = Submission(command, f"k{next(self._keys)}", "webshop")
         answer = self._engine.execute([submission], self.now - days_ago * DAY)[0]
         assert answer.status < 300, answer.body
         return json.loads(answer.body)

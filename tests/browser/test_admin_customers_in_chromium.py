@@ -120,8 +120,9 @@ def test_somebody_is_found_adjusted_once_and_by_keyboard(
     page.keyboard.press("Enter")
     page.get_by_role("link", name="Marianne Example").focus()
     page.keyboard.press("Enter")
-    page.get_by_label("Points", exact=True).fill("25")
-    page.get_by_label("Reason").fill("Twice pressed")
+    form = page.get_by_role("region", name="Adjust points")
+    form.get_by_label("Points").fill("25")
+    form.get_by_label("Reason").fill("Twice pressed")
     page.get_by_role("button", name="Adjust").dblclick()
     page.wait_for_selector("text=Adjusted by +25 points.")
     assert page.get_by_text("Twice pressed").count() == 1
