@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api import errors, schemas
+from api import errors, schemas, standing_schemas
 from api.errors import PROBLEM_JSON, Problem
 from api.previewing import PreviewBody
 from rewards.core.errors import InsufficientPoints, Refusal
@@ -36,6 +36,7 @@ _TAGS = [
     {"name": "customers", "description": "What a customer has."},
     {"name": "referrals", "description": "Who was brought by whom, and whether that counts."},
     {"name": "program", "description": "The rules."},
+    {"name": "events", "description": "What others are to be told."},
     {"name": "health", "description": "For load balancers and supervisors."},
 ]
 
@@ -234,6 +235,9 @@ def _request_shapes() -> Json:
         schemas.EmptyBody,
         schemas.SurveyLinkBody,
         schemas.TagsBody,
+        schemas.ProfileBody,
+        standing_schemas.GrantBody,
+        standing_schemas.EndGrantBody,
         schemas.ReferralNote,
         schemas.BatchBody,
         schemas.PublishBody,

@@ -131,6 +131,7 @@ def routes() -> list[RawRoute]:
                 body_examples={"a refund window": examples.PUBLISH},
                 answer=schemas.ProgramAnswer,
                 example=examples.PROGRAM_ANSWER,
+                problems=[409],
             ),
         )
     ]

@@ -137,7 +137,7 @@ async def moves(
     "/v1/events",
     operation_id="events",
     **docs.documented(
-        tag="operations",
+        tag="events",
         summary="Read events",
         description=(
             "What happened that others are to be told: `tier.upgraded`, `tier.downgraded`, `tier.will-expire`, the "

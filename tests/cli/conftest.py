@@ -30,6 +30,12 @@ def make_environment(settings: Settings | None, **others: str) -> dict[str, str]
     return variables | others
 
 
+@pytest.fixture(autouse=True)
+def _own_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test see the address that `serve`, run in this very process, has left for its workers."""
+    monkeypatch.delenv("REWARDS_PUBLIC_URL", raising=False)
+
+
 @pytest.fixture
 def environment() -> Callable[..., dict[str, str]]:
     """The function that makes a command's environment."""

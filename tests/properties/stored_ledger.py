@@ -114,12 +114,12 @@ SELECT customer_id, seq, balance, available, pending, held, deficit, digest, as_
 FROM accounts"""
 _LOTS = "lot_seq, points, remaining, expired, available_at, expires_at, expires_on_inactivity, written_off"
 _REDEMPTIONS = """redemption_seq, status, points, captured, reinstated, redeem_seq, value_minor, currency, order_id,
-program_version, hold_expires_at, occurred_at, resolved_at"""
+program_version, hold_expires_at, occurred_at, resolved_at, tier"""
 _ENTRIES = """customer_id, seq, kind, points, balance_after, occurred_at, recorded_at, cause, program_version, actor, note,
 idempotency_key, digest"""
-_ACTIVITIES = "activity_key, award_seq, points, program_version, occurred_at, body, grants, counted"
+_ACTIVITIES = "activity_key, award_seq, points, program_version, occurred_at, body, grants, counted, qualifying_points, spend_minor, tier"
 _REVERSALS = """order_id, refund_id, reversal_seq, amount_minor, lines, by_grant, is_full, clawed_back, written_off,
-reinstated, occurred_at"""
+reinstated, occurred_at, qualifying_points"""
 
 
 def read_ledger(conn: Connection) -> Ledger:
@@ -141,9 +141,12 @@ def read_ledger(conn: Connection) -> Ledger:
         ledger.consumptions[row[0]][row[1], row[2], row[3]] = row[4]
     for customer_id, *redemption in rows(f"customer_id, {_REDEMPTIONS}", "redemptions"):
         ledger.redemptions[customer_id][redemption[0]] = Redemption(*redemption)
-    for customer_id, *activity, grants, counted in rows(f"customer_id, {_ACTIVITIES}", "activities"):
+    for customer_id, *activity, grants, counted, points, spend_minor, tier in rows(
+        f"customer_id, {_ACTIVITIES}", "activities"
+    ):
         keys = [tuple(key) for key in counted or ()]
-        recorded = RecordedActivity(*activity, [Grant(**grant) for grant in grants], keys)
+        given = [Grant(**grant) for grant in grants]
+        recorded = RecordedActivity(*activity, given, keys, points, spend_minor, tier)
         ledger.activities[customer_id][recorded.activity_key] = recorded
     for customer_id, *reversal in rows(f"customer_id, {_REVERSALS}", "reversals"):
         ledger.reversals[customer_id][reversal[0], reversal[1]] = Reversal(*reversal)
