@@ -10,6 +10,9 @@ from sqlalchemy import text
 from rewards.admins.accounts import create_admin
 from rewards.admins.passwords import hash_password
 from rewards.core.clock import utc_now
+from rewards.decide.commands import Award, Purchase
+from rewards.decide.submission import Submission
+from rewards.engine import Engine
 from rewards.ledger.referrals import code_of
 from rewards.profiles.profile import Profile
 from rewards.profiles.storing import put_profile
@@ -57,6 +60,12 @@ def staffed(site: Site) -> Site:
             {"new": NEW, "regular": REGULAR},
         )
         conn.execute(text("UPDATE accounts SET referred = true WHERE customer_id = :new"), {"new": NEW})
+    # Who is adjusted is nobody whose figures other tests know.
+    order = Purchase(type="purchase", order_id="W-9001", total_minor=20_00, currency="GBP")
+    award = Submission(Award(customer_id="nell-1", activity=order), "nell", "tests")
+    assert Engine(site.database).execute([award], now)[0].status == 201
+    with site.database.engine.begin() as conn:
+        put_profile(conn, "nell-1", Profile(name="Nell Adjustable"), now)
     return site
 
 
@@ -116,9 +125,9 @@ def test_somebody_is_found_adjusted_once_and_by_keyboard(
     signed_in: SignedIn, staffed: Site, complaints: list[str]
 ) -> None:
     page = signed_in("/admin/customers")
-    page.get_by_label("Search").fill("Example")
+    page.get_by_label("Search").fill("Adjustable")
     page.keyboard.press("Enter")
-    page.get_by_role("link", name="Marianne Example").focus()
+    page.get_by_role("link", name="Nell Adjustable").focus()
     page.keyboard.press("Enter")
     form = page.get_by_role("region", name="Adjust points")
     form.get_by_label("Points").fill("25")
@@ -129,6 +138,7 @@ def test_somebody_is_found_adjusted_once_and_by_keyboard(
     with staffed.database.engine.connect() as conn:
         booked = "SELECT count(*) FROM entries WHERE note = 'Twice pressed'"
         assert conn.scalar(text(booked)) == 1
+    assert page.get_by_text("for order W-").count() == 1
     page.get_by_label("Kind").select_option("adjust")
     page.get_by_role("button", name="Show").click()
     assert page.get_by_text("Twice pressed").is_visible()
