@@ -30,7 +30,7 @@ from rewards.program.versions import load_history
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 REPOSITORY = Path(__file__).parents[1]
-ROWS = 24_000
+ROWS = 48_000
 
 needs_cores = pytest.mark.skipif(
     sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2, reason="an import uses one process per core"
