@@ -36,7 +36,8 @@ class Figures:
         at: when that was so.
         customers: how many there are.
         outstanding: points of all customers, those on hold included, less what some owe.
-        by_tier: of those, the points of the customers in each tier; None is in none.
+        in_tiers: how many customers are in each tier, as it was last booked; None is in none.
+        by_tier: of the points, those of the customers in each tier.
         pending: of those, points that are still to become available.
         awards, redemptions: how many there were in the last seven days.
         weeks: oldest first, the present one last.
@@ -45,6 +46,7 @@ class Figures:
     at: datetime
     customers: int
     outstanding: int
+    in_tiers: Mapping[str | None, int]
     by_tier: Mapping[str | None, int]
     pending: int
     awards: int
@@ -68,6 +70,7 @@ def read_figures(conn: Connection, zone: ZoneInfo, now: datetime) -> Figures:
         at=now,
         customers=sum(count for _, count, _, _ in tiers),
         outstanding=sum(int(points) for _, _, points, _ in tiers),
+        in_tiers={tier: count for tier, count, _, _ in tiers},
         by_tier={tier: int(points) for tier, _, points, _ in tiers},
         pending=sum(int(pending) for _, _, _, pending in tiers),
         awards=awards,
@@ -104,12 +107,6 @@ def _weeks(conn: Connection, zone: ZoneInfo, now: datetime) -> list[Week]:
         else Week(monday, 0, 0)
         for monday in mondays
     ]
-
-
-def customers_by_tier(conn: Connection) -> dict[str | None, int]:
-    """Return how many customers are in each tier, as it was last booked; None is in none."""
-    rows = conn.execute(text("SELECT tier, count(*) FROM accounts GROUP BY tier"))
-    return {row[0]: row[1] for row in rows}
 
 
 def referrals_to_judge(conn: Connection) -> int:

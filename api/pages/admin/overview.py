@@ -18,7 +18,6 @@ from rewards.admins.checks import last_check
 from rewards.admins.figures import (
     Figures,
     Week,
-    customers_by_tier,
     job_states,
     read_figures,
     referrals_to_judge,
@@ -76,7 +75,7 @@ async def overview(request: Request) -> Response:
 
     history, todos = await reading(request, read)
     document = history.in_force(now).document
-    figures, chart, in_tiers = await _figures(request, history)
+    figures, chart = await _figures(request, history)
     return admin_page(
         request,
         admin,
@@ -85,7 +84,7 @@ async def overview(request: Request) -> Response:
         program=_program(history, figures, now),
         figures=figures,
         chart=chart,
-        tiers=_tiers(document.ladder, in_tiers),
+        tiers=_tiers(document.ladder, figures.in_tiers),
         as_of=wording.minute(figures.at, document.zone),
         zone=document.timezone,
     )
@@ -94,14 +93,11 @@ async def overview(request: Request) -> Response:
 class _Drawn(NamedTuple):
     figures: Figures
     chart: Markup
-    in_tiers: Mapping[str | None, int]
     kept_until: float
 
 
-async def _figures(
-    request: Request, history: ProgramHistory
-) -> tuple[Figures, Markup, Mapping[str | None, int]]:
-    """Return the figures, their chart and how many are in each tier, those of a moment ago where there are some."""
+async def _figures(request: Request, history: ProgramHistory) -> tuple[Figures, Markup]:
+    """Return the figures and their chart, those of a moment ago where there are some."""
     state = request.app.state
     if not hasattr(state, "admin_figures_lock"):
         state.admin_figures_lock, state.admin_figures = asyncio.Lock(), None
@@ -109,12 +105,10 @@ async def _figures(
         drawn: _Drawn | None = state.admin_figures
         if drawn is None or time.monotonic() >= drawn.kept_until:
             zone = history.in_force(utc_now()).document.zone
-            figures, in_tiers = await reading(
-                request, lambda conn: (read_figures(conn, zone, utc_now()), customers_by_tier(conn))
-            )
+            figures = await reading(request, lambda conn: read_figures(conn, zone, utc_now()))
             chart = await services_of(request).reader.quote(lambda: _chart(figures.weeks))
-            drawn = state.admin_figures = _Drawn(figures, chart, in_tiers, time.monotonic() + _KEPT_SECONDS)
-    return drawn.figures, drawn.chart, drawn.in_tiers
+            drawn = state.admin_figures = _Drawn(figures, chart, time.monotonic() + _KEPT_SECONDS)
+    return drawn.figures, drawn.chart
 
 
 def _tiers(ladder: Ladder | None, customers: Mapping[str | None, int]) -> list[TierShare]:
