@@ -211,8 +211,8 @@ def stored(database: Database) -> tuple[int, int]:
 
 
 def lanes_of(process: subprocess.Popen[str], database: Database) -> list[psutil.Process]:
-    """The lanes of an import, once they are at work."""
-    until(lambda: process.poll() is not None or "COMMIT" in lanes_at(database))
+    """The lanes of an import, once they are at work: their first chunk is stored, and most are still to come."""
+    until(lambda: process.poll() is not None or (stored(database)[0] > 0 and "COMMIT" in lanes_at(database)))
     assert process.poll() is None
     return psutil.Process(process.pid).children()
 

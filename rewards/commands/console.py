@@ -1,5 +1,6 @@
 """What all commands share: the database, messages on stderr, progress, and failures in one line."""
 
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -93,6 +94,35 @@ def shown_progress() -> "Iterator[Progress]":
             yield report
     else:
         yield _Lines()
+
+
+@contextmanager
+def stopped_between_steps(progress: "Progress") -> "Iterator[Progress]":
+    """Let Ctrl-C end the command at the next report of progress, and a second Ctrl-C at once.
+
+    An interrupt in the middle of a transaction may come up as an error of the driver's, which is tried again as
+    if the connection had been lost; the command would then go on as if nobody had asked it to stop.
+
+    Raises:
+        KeyboardInterrupt: from the progress that it yields.
+    """
+    asked: list[int] = []
+
+    def ask(number: int, _frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    def report(stage: str, done: int, total: int | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        progress(stage, done, total)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield report
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rewards.commands.console import open_database, say, shown_progress
+from rewards.commands.console import open_database, say, shown_progress, stopped_between_steps
 from rewards.core.clock import utc_now
 
 if TYPE_CHECKING:
@@ -48,7 +48,11 @@ def orders(
     tune_for_batches()
     started_at = time.monotonic()
     try:
-        with open_database() as database, shown_progress() as progress:
+        with (
+            open_database() as database,
+            shown_progress() as shown,
+            stopped_between_steps(shown) as progress,
+        ):
             report = import_orders(
                 file, database, now=utc_now(), award=not no_award, errors_path=errors, progress=progress
             )
@@ -80,7 +84,11 @@ def customers(
 
     started_at = time.monotonic()
     try:
-        with open_database() as database, shown_progress() as progress:
+        with (
+            open_database() as database,
+            shown_progress() as shown,
+            stopped_between_steps(shown) as progress,
+        ):
             report = import_customers(file, database, now=utc_now(), errors_path=errors, progress=progress)
     except KeyboardInterrupt:
         say("Stopped. What was imported is kept; run the same command again to go on.")
