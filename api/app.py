@@ -26,12 +26,16 @@ from api.routes import (
     batches,
     commands,
     customers,
+    exposures,
+    identities,
+    metrics,
     operations,
     preview,
     profiles,
     program,
     reference,
     referrals,
+    segments,
     standings,
     surveys,
     tags,
@@ -96,12 +100,24 @@ def create_app(settings: Settings | None = None, *, limits: Limits | None = None
         *customers.routes(),
         *program.routes(),
         *tags.routes(),
+        *identities.routes(),
         *standings.routes(),
         *profiles.routes(),
         *referrals.routes(),
+        *exposures.routes(),
         *preview.routes(),
     ]
-    for module in (customers, standings, referrals, surveys, program, operations, reference):
+    for module in (
+        customers,
+        standings,
+        segments,
+        referrals,
+        surveys,
+        program,
+        metrics,
+        operations,
+        reference,
+    ):
         app.include_router(module.router)
     for page in (customer_page, survey_page):
         app.include_router(page.router)

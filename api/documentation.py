@@ -16,6 +16,7 @@ from api.previewing import PreviewBody
 from rewards.core.errors import InsufficientPoints, Refusal
 from rewards.core.money import currency_codes
 from rewards.decide.commands import Adjust, Award, Redeem, RefundedLine, Reverse
+from rewards.metrics.showing.parquet import MISSING as PARQUET_MISSING
 
 Json = dict[str, Any]
 
@@ -35,7 +36,9 @@ _TAGS = [
     {"name": "points", "description": "Change points, one command at a time or many."},
     {"name": "customers", "description": "What a customer has."},
     {"name": "referrals", "description": "Who was brought by whom, and whether that counts."},
+    {"name": "segments", "description": "Customers by condition, and who was offered what."},
     {"name": "program", "description": "The rules."},
+    {"name": "metrics", "description": "What customers do, what the program costs, and what it changes."},
     {"name": "events", "description": "What others are to be told."},
     {"name": "health", "description": "For load balancers and supervisors."},
 ]
@@ -57,6 +60,10 @@ _PROBLEMS: Mapping[int, tuple[str, Problem | Refusal]] = {
     ),
     429: ("Another preview is running", errors.preview_running()),
     500: ("A fault of the server", errors.internal_error()),
+    501: (
+        "This server lacks what that needs",
+        Problem(501, "parquet-missing", "This server writes no Parquet", PARQUET_MISSING),
+    ),
     503: ("Too much is waiting, or the database is away: try again", errors.overloaded()),
 }
 
@@ -235,10 +242,12 @@ def _request_shapes() -> Json:
         schemas.EmptyBody,
         schemas.SurveyLinkBody,
         schemas.TagsBody,
+        schemas.IdentityBody,
         schemas.ProfileBody,
         standing_schemas.GrantBody,
         standing_schemas.EndGrantBody,
         schemas.ReferralNote,
+        schemas.ExposureBody,
         schemas.BatchBody,
         schemas.PublishBody,
         PreviewBody,

@@ -156,10 +156,19 @@ CUSTOMER_ANSWER: Example = {
     "holds": [{"redemption_id": HOLD_ID, "points": 40, "expires_at": "2026-11-01T12:30:00Z"}],
     "tier": None,
     "standing": None,
+    "program": {"status": "enrolled", "experiment_id": "spring-2026", "arm": "program"},
     "enrolled": True,
     "held_out": False,
     "customer_since": "2025-03-14T09:26:53Z",
     "referrals": None,
+}
+EXPOSURE: Example = {"customer_id": _CUSTOMER, "experiment_id": "spring-2026"}
+EXPOSURE_ANSWER: Example = {
+    "customer_id": _CUSTOMER,
+    "experiment_id": "spring-2026",
+    "arm": "program",
+    "show": True,
+    "exposed_at": _NOON,
 }
 GRANT: Example = {
     "tier": "gold",
@@ -220,6 +229,44 @@ EVENTS_ANSWER: Example = {
     ],
     "next_cursor": "1",
 }
+SEGMENTS_ANSWER: Example = {
+    "segments": [
+        {
+            "id": "dormant",
+            "name": "Not seen for four months",
+            "when": "customer.days_since_last_purchase > 120",
+            "customers": 412,
+        }
+    ],
+    "as_of": _NOON,
+}
+SEGMENT_CUSTOMERS_ANSWER: Example = {
+    "customers": [
+        {
+            "customer_id": _CUSTOMER,
+            "since": _NOON,
+            "tier": "bronze",
+            "purchases": 3,
+            "spent_minor": 14_997,
+            "last_purchase_at": _NOON,
+        }
+    ],
+    "next_cursor": None,
+}
+CAMPAIGNS_ANSWER: Example = {
+    "campaigns": [
+        {
+            "id": "win-back-2026",
+            "name": "We miss you",
+            "segment": "dormant",
+            "status": "running",
+            "offered": 206,
+            "held_out": 199,
+            "first_at": _NOON,
+            "last_at": _NOON,
+        }
+    ]
+}
 ENTRIES_ANSWER: Example = {
     "entries": [
         {
@@ -245,6 +292,9 @@ LINK_ANSWER: Example = {
 }
 TAGS: Example = {"tags": ["wholesale"]}
 TAGS_ANSWER: Example = {"customer_id": _CUSTOMER, "tags": ["wholesale"]}
+
+IDENTITY: Example = {"same_as": "c-2"}
+IDENTITY_ANSWER: Example = {"customer_id": _CUSTOMER, "same_as": "c-2"}
 
 PROFILE: Example = {
     "email": "ada@example.com",
@@ -343,4 +393,64 @@ PROGRAM_ANSWER: Example = {
     "published_by": "key:3f9c0a51d2e4",
     "note": "A refund window",
     "document": _DOCUMENT,
+}
+
+# -- metrics -------------------------------------------------------------------------------------------------
+
+_REPEAT_RATE: Example = {
+    "title": "Repeat purchase rate",
+    "family": "Repeat purchase",
+    "formula": "customers with at least 2 purchases in the window ÷ customers with at least 1 in it",
+    "numerator": "customers with at least two purchases in the window",
+    "denominator": "customers who bought in the window",
+    "window": "365 days up to and with the day asked for.",
+    "edges": ["It grows with the length of the window by itself: compare windows of one length only."],
+    "source": "",
+}
+METRICS_ANSWER: Example = {
+    "metrics": [
+        {
+            "name": "repeat-rate",
+            "unit": "share",
+            "definition": _REPEAT_RATE,
+            "parameters": [
+                {
+                    "name": "days",
+                    "kind": "days",
+                    "default": 365,
+                    "help": "how long the window is, where it is in days",
+                    "choices": [],
+                    "least": 1,
+                    "most": 36500,
+                }
+            ],
+            "has_rows": True,
+        }
+    ]
+}
+METRIC_ANSWER: Example = {
+    "name": "repeat-rate",
+    "as_of": "2026-10-31",
+    "value": 0.6351,
+    "numerator": 2708,
+    "denominator": 4264,
+    "interval": {"low": 0.6205, "high": 0.6494, "level": 0.95},
+    "unit": "share",
+    "evidence": "measured",
+    "reason_if_null": None,
+    "currency": "USD",
+    "definition": _REPEAT_RATE,
+    "parameters": {"from": "2025-11-01", "to": "2026-11-01"},
+    "notes": [],
+    "breakdown": {
+        "denominators": {
+            "title": "By whom the repeaters are divided by",
+            "chart": "none",
+            "columns": [
+                {"key": "of", "heading": "Of the customers", "unit": "text"},
+                {"key": "rate", "heading": "Share", "unit": "share"},
+            ],
+            "rows": [{"of": "who bought in the window", "rate": 0.6351}],
+        }
+    },
 }

@@ -69,11 +69,28 @@ class TagsBody(_Body):
     """All of them; those that are left out are taken away."""
 
 
+class IdentityBody(_Body):
+    """Whom a customer is the same person as."""
+
+    same_as: ShopId | None
+    """The other customer; null says that this one stands for itself."""
+
+
 class ProfileBody(Profile):
     """Who a customer is; what is left out is emptied."""
 
     restore_erased: bool = False
     """Whether who was erased may be known again: say true where the person came back."""
+
+
+class ExposureBody(_Body):
+    """That a customer meets a holdout of the program."""
+
+    customer_id: ShopId
+    experiment_id: Annotated[str, Field(min_length=1, max_length=64)]
+    """The holdout's `id` in the program."""
+    exposed_at: Instant | None = None
+    """When; now, unless given. It may lie in the past."""
 
 
 class ReferralNote(_Body):
@@ -374,6 +391,13 @@ class TagsAnswer(_Shown):
     tags: list[str]
 
 
+class IdentityAnswer(_Shown):
+    """Whom a customer is the same person as from now on."""
+
+    customer_id: str
+    same_as: str | None
+
+
 class QuoteAnswer(_Shown):
     """What an award would be; nothing was written."""
 
@@ -434,6 +458,16 @@ class ReferralSummary(_Shown):
     """What those customers have spent, net of refunds, in minor units of the program's currency."""
 
 
+class ProgramPart(_Shown):
+    """Whether a customer takes part in the program, or is held out so that its effect can be measured."""
+
+    status: Literal["enrolled", "held-out"]
+    """Show nothing of the program to who is `held-out`: awards earn nothing."""
+    experiment_id: str | None
+    """The holdout that is on and that the customer is part of; null where none concerns it."""
+    arm: Literal["program", "holdout"] | None
+
+
 class CustomerAnswer(_Shown):
     """A customer's statement at an instant."""
 
@@ -446,12 +480,26 @@ class CustomerAnswer(_Shown):
     holds: list[OpenHold]
     tier: TierShown | None
     standing: StandingShown | None = None
-    """Null where the program has no ladder."""
+    """Null where the program has no ladder, and for who is held out of it."""
+    program: ProgramPart
     enrolled: bool
+    """As `program.status` says."""
     held_out: bool
     customer_since: datetime
     referrals: ReferralSummary | None = None
     """As of today; null where the program has no referrals."""
+
+
+class ExposureAnswer(_Shown):
+    """In which arm a customer is, and whether to show the program."""
+
+    customer_id: str
+    experiment_id: str
+    arm: Literal["program", "holdout"] | None
+    """Null for who takes no part in the experiment, and while it is not on."""
+    show: bool
+    exposed_at: datetime | None
+    """The earliest moment that is known; null for who takes no part or has not done anything yet."""
 
 
 class EntryShown(_Shown):
@@ -540,6 +588,10 @@ class ExportAnswer(_Shown):
     standing_grants: list[dict[str, Any]]
     """What was given by hand."""
     referrals: ExportedReferrals
+    same_person_as: str | None
+    """Another id of the same person, as the shop has told metrics."""
+    experiments: list[dict[str, Any]]
+    """In which arm the customer is of which, and since when that mattered."""
     fingerprints: list[dict[str, str]]
     erased_at: list[datetime]
     """When the customer was erased before."""

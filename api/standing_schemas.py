@@ -148,7 +148,7 @@ class EventShown(_Shown):
     event_id: str
     """The same each time; by it a receiver knows what it has seen."""
     customer_id: str
-    type: Literal["tier.upgraded", "tier.downgraded", "tier.will-expire"]
+    type: Literal["tier.upgraded", "tier.downgraded", "tier.will-expire", "campaign.offered"]
     occurred_at: datetime
     created_at: datetime
     payload: dict[str, Any]

@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from rewards.commands import admins, checking, demo, imports, jobs, keys, program, serving
+from rewards.commands import (
+    admins,
+    checking,
+    demo,
+    exporting,
+    facts,
+    imports,
+    jobs,
+    keys,
+    program,
+    report,
+    serving,
+)
 from rewards.commands.console import CommandLine
 
 app = typer.Typer(
@@ -49,7 +61,10 @@ app.add_typer(keys.app, name="key")
 app.add_typer(admins.app, name="admin")
 app.add_typer(program.app, name="program")
 app.add_typer(imports.app, name="import")
+app.add_typer(exporting.app, name="export")
+app.add_typer(facts.app, name="facts")
 app.add_typer(jobs.app, name="jobs")
+app.command()(report.report)
 app.command()(checking.check)
 app.command()(checking.bench)
 

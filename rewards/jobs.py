@@ -22,10 +22,13 @@ from rewards.core.progress import Progress, unheard
 from rewards.decide.commands import Settle
 from rewards.decide.submission import Submission
 from rewards.engine import Engine
+from rewards.facts.refresh import rebuild, refresh
 from rewards.ledger.referral_tables import ReferralRow
 from rewards.ledger.referrals import queued
 from rewards.ledger.tables import AccountRow, JobRunRow, RedemptionRow
+from rewards.metrics.kept import keep
 from rewards.profiles.celebrations import celebrate
+from rewards.segments.running import run_segments
 
 #: So many customers are settled in one transaction.
 CHUNK_CUSTOMERS = 1_000
@@ -356,6 +359,37 @@ def _celebrations(database: Database, now: datetime, progress: Progress) -> Done
     return Done(done.birthdays + done.anniversaries, detail)
 
 
+def _segments(database: Database, now: datetime, progress: Progress) -> Done:
+    """Sort customers into segments, and make and end the offers of campaigns."""
+    outcome = run_segments(database, now, progress)
+    if outcome.ran.failed:
+        raise JobFailed(f"{outcome.ran.failed} offers could not be made or ended; the log says why")
+    return Done(outcome.counted.customers, outcome.told)
+
+
+def _rollups(database: Database, now: datetime, progress: Progress) -> Done:
+    """Bring the facts that metrics are worked out from up to what commands have changed, and then the dashboard."""
+    done = refresh(database, now, progress)
+    how = "all worked out anew" if done.rebuilt else "brought up"
+    detail = f"{done.customers} customers {how}, generation {done.generation}"
+    kept = keep(database, now, progress)
+    if kept.metrics:
+        detail += f"; {kept.metrics} metrics worked out"
+    if kept.failed:
+        # The others are there, and the dashboard says which are not: nothing is left to be done again.
+        detail += f", of which failed: {', '.join(kept.failed)}"
+    return Done(done.customers, detail)
+
+
+def _rebuild(database: Database, now: datetime, progress: Progress) -> Done:
+    done = rebuild(database, now, progress)
+    detail = f"{done.customers} customers all worked out anew, {done.rows} rows differed"
+    return Done(done.customers, f"{detail}, generation {done.generation}")
+
+
+#: The job ``rollups`` where a person asks for everything to be worked out anew.
+REBUILD = Job("rollups", "work out all facts that metrics rest on anew", timedelta(minutes=1), _rebuild)
+
 JOBS: Mapping[str, Job] = {
     job.name: job
     for job in (
@@ -368,6 +402,13 @@ JOBS: Mapping[str, Job] = {
         Job("expire", "book points that have expired or become available", timedelta(minutes=5), _expire),
         Job("referrals", "reward referrals, and take rewards back", timedelta(minutes=1), _referrals),
         Job("tiers", "bring standings up to the ladder and to the day", timedelta(minutes=5), _tiers),
+        Job("rollups", "bring the facts that metrics rest on up to date", timedelta(minutes=1), _rollups),
         Job("celebrations", "give points for birthdays and anniversaries", timedelta(hours=1), _celebrations),
+        Job(
+            "segments",
+            "sort customers into segments, and make campaigns' offers",
+            timedelta(hours=1),
+            _segments,
+        ),
     )
 }

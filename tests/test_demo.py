@@ -41,6 +41,42 @@ def test_the_shop_is_the_same_each_time() -> None:
     assert all(order.at.date() <= ended for order in orders)
 
 
+def test_the_shops_lots_are_its_programs_and_the_true_effect_is_known() -> None:
+    holdout = load_file(PROGRAM).holdout
+    assert holdout is not None
+    assert (holdout.salt, holdout.share_pct) == (shop.HOLDOUT_SALT, shop.HOLDOUT_PCT)
+    opened_on = date(2024, 11, 3)
+
+    def came_back(takes_part: Callable[[str], bool]) -> dict[str, bool]:
+        first: dict[str, date] = {}
+        came: dict[str, bool] = {}
+        for event in shop.events(opened_on, takes_part):
+            if isinstance(event, shop.Ordered):
+                day = first.setdefault(event.customer_id, event.at.date())
+                is_second = 0 < (event.at.date() - day).days < 90
+                came[event.customer_id] = came.get(event.customer_id, False) or is_second
+        over = opened_on + timedelta(days=shop.DAYS - 90)
+        return {who: back for who, back in came.items() if first[who] < over}
+
+    program, holdout_, drawn = (
+        came_back(lambda _: True),
+        came_back(lambda _: False),
+        came_back(shop.takes_part),
+    )
+    rate = {name: sum(each.values()) / len(each) for name, each in (("with", program), ("without", holdout_))}
+    assert 0.06 < rate["with"] - rate["without"] < 0.08
+    # Nobody's life depends on another's arm.
+    assert drawn == {who: (program if shop.takes_part(who) else holdout_)[who] for who in drawn}
+    held_out = [who for who in drawn if not shop.takes_part(who)]
+    inside = [who for who in drawn if shop.takes_part(who)]
+    assert len(held_out) / len(drawn) == pytest.approx(0.2, abs=0.03)
+    shown = sum(drawn[who] for who in inside) / len(inside) - sum(drawn[who] for who in held_out) / len(
+        held_out
+    )
+    assert shown == pytest.approx(rate["with"] - rate["without"], abs=0.03)
+    assert shop.takes_part("customer-1201")
+
+
 def test_the_shops_program_gives_for_all_that_happens() -> None:
     program = load_file(PROGRAM)
     assert {rule.activity for rule in program.earn} == {

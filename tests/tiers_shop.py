@@ -15,7 +15,7 @@ from rewards.jobs import run_job
 from rewards.ledger.verification import verify
 from rewards.program.document import ProgramDocument
 from rewards.program.loading import load_text
-from rewards.program.versions import publish
+from rewards.program.versions import load_history, publish
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -74,6 +74,14 @@ class Shop:
         submissions = [Submission(each, key, "tests") for each, key in zip(commands, keys, strict=True)]
         for answer in self.engine.execute(submissions, now):
             assert answer.status < 300, answer.body
+
+    def submission(self, customer_id: str, pounds: int, at: datetime) -> Submission:
+        order = self.order(customer_id, pounds, at)
+        return Submission(order, f"k{self.orders}", "tests")
+
+    def document_in_force(self, at: datetime) -> ProgramDocument:
+        with self.database.engine.connect() as conn:
+            return load_history(conn).in_force(at).document
 
     def crowd(self, customers: int, seed: int = 1) -> None:
         """Let customers buy at random over two years, and send a little back."""

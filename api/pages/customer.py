@@ -49,7 +49,8 @@ async def customer_page(request: Request, token: str, before: Annotated[str, Que
         return html_page("try_again.html", problem.status, headers=problem.headers)
     if view is None:
         return html_page("customer_unknown.html", 404)
-    return html_page("customer.html", view=view)
+    is_quiet = view.is_held_out and view.is_empty
+    return html_page("customer_quiet.html" if is_quiet else "customer.html", view=view)
 
 
 def _view(
@@ -74,14 +75,21 @@ def _view(
     if found is None:
         return None
     history = programs.current(conn)
+    is_held_out = found.participation(history, customer_id).is_held_out
+    lines = history_view(conn, customer_id, PAGE_SIZE, before, history, with_held_out=False)
+    entries = found.entries
+    if before is None:
+        # What was given nothing because the customer was held out is left out, and there are no newer ones.
+        entries = lines[0].seq if lines else 0
     return customer_view(
         customer_id,
         found.balance,
         history.in_force(now).document,
-        history_view(conn, customer_id, PAGE_SIZE, before, history),
-        entries=found.entries,
+        lines,
+        entries=entries,
         page_size=PAGE_SIZE,
-        standing=read_outlook(conn, history, customer_id, now),
+        standing=None if is_held_out else read_outlook(conn, history, customer_id, now),
+        is_held_out=is_held_out,
     )
 
 

@@ -79,6 +79,14 @@ class CustomerView:
     as_of: datetime
     as_of_text: str
     zone: str
+    #: Whether the customer is held out of the program, so that the page says nothing of what it gives.
+    is_held_out: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether there is nothing to show: no points of any kind, and nothing that happened to any."""
+        balance = self.balance
+        return not (balance.available or balance.pending or balance.held or balance.deficit or self.entries)
 
 
 def customer_view(
@@ -90,6 +98,7 @@ def customer_view(
     entries: int,
     page_size: int,
     standing: Outlook | None = None,
+    is_held_out: bool = False,
 ) -> CustomerView:
     """Return what the page shows of a customer.
 
@@ -101,6 +110,7 @@ def customer_view(
         entries: how many entries there are in all.
         page_size: how many entries a page has.
         standing: where the customer stands on the ladder; None where there is none.
+        is_held_out: whether the customer is held out of the program; then nothing is said of what it gives.
     """
     zone, now = document.zone, balance.at
     policy = valued(document.redemption, None if standing is None else standing.tier)
@@ -118,10 +128,11 @@ def customer_view(
         months=_by_month(lines, now),
         entries=entries,
         paging=_paging(lines, entries, page_size),
-        rules=how_it_works(document),
+        rules=[] if is_held_out else how_it_works(document),
         as_of=now,
         as_of_text=wording.minute(now, zone),
         zone=document.timezone,
+        is_held_out=is_held_out,
     )
 
 

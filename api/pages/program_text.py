@@ -58,7 +58,8 @@ def _earning(document: ProgramDocument) -> list[str]:
 
 def _way(rule: EarnRule, currency: str) -> str:
     what = _gives(rule, currency)
-    if rule.when is None and not rule.windows and rule.active is None and rule.occurrences is None:
+    is_for_all = rule.when is None and not rule.segments and rule.campaign is None
+    if is_for_all and not rule.windows and rule.active is None and rule.occurrences is None:
         return what
     return f"{what} ({rule.name or 'at certain times or on certain conditions'})"
 

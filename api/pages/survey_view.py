@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from rewards.core import wording
 from rewards.program.document import ProgramDocument
+from rewards.program.holdout import HOLDOUT_RULE
 from rewards.program.surveys import (
     AnswerProblem,
     ChoiceQuestion,
@@ -151,7 +152,8 @@ def read_answers(survey: SurveyDefinition, form: Mapping[str, list[str]]) -> dic
 def thanks(document: ProgramDocument, award: Mapping[str, Any]) -> Thanks:
     """Return what to say of an award, given as the API answers it."""
     points = award["points"]
-    sentences = [line["text"] for line in award["explanation"]]
+    # Who is held out of the program is told nothing of it.
+    sentences = [line["text"] for line in award["explanation"] if line["rule_id"] != HOLDOUT_RULE]
     outlook = ""
     if points and award["status"] == "pending":
         available_at = datetime.fromisoformat(award["available_at"]).astimezone(document.zone)

@@ -140,9 +140,9 @@ async def moves(
         tag="events",
         summary="Read events",
         description=(
-            "What happened that others are to be told: `tier.upgraded`, `tier.downgraded`, `tier.will-expire`, the "
-            "oldest first. Keep `next_cursor` and send it as `after` the next time: no event appears later that has "
-            "a lower place, so none is missed. Needs an admin key."
+            "What happened that others are to be told: `tier.upgraded`, `tier.downgraded`, `tier.will-expire`, "
+            "`campaign.offered`, the oldest first. Keep `next_cursor` and send it as `after` the next time: no event "
+            "appears later that has a lower place, so none is missed. Needs an admin key."
         ),
         answer=standing_schemas.EventsAnswer,
         example=examples.EVENTS_ANSWER,

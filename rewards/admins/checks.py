@@ -14,6 +14,7 @@ from sqlalchemy import Connection, func, insert, select, text, update
 from rewards.admins.tables import LedgerCheckRow
 from rewards.core.clock import utc_now
 from rewards.core.database import Database
+from rewards.facts.comparing import check_facts
 from rewards.ledger.verification import Report, verify
 
 #: A check that has not said anything for so long was cut short.
@@ -91,6 +92,8 @@ def run_check(database: Database, check_id: int) -> Report | None:
     try:
         with database.engine.connect() as conn:
             report = verify(conn, heard)
+        with database.engine.connect() as conn:
+            check_facts(conn, report)
     except Exception as error:
         _note(database, check_id, finished_at=utc_now(), failure=type(error).__name__)
         raise

@@ -27,19 +27,25 @@ def run(
         str | None,
         typer.Option(metavar="TIME", help="Do what is due at this time; the present if not given."),
     ] = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="With rollups: work out everything anew, and say what differed.")
+    ] = False,
 ) -> None:
     """Do once what a job, or each of them, finds due."""
     from rewards.core.collector import tune_for_batches
-    from rewards.jobs import JOBS, find_job, run_job
+    from rewards.jobs import JOBS, REBUILD, find_job
+    from rewards.jobs import run as run_job
 
     tune_for_batches()
+    if rebuild and name != REBUILD.name:
+        raise typer.BadParameter(f"goes with the job {REBUILD.name} alone", param_hint="--rebuild")
     names = list(JOBS) if name == ALL else [find_job(name).name]
     # One for the job's lock, and a few that stay open for the threads that bring customers up to a ladder.
     with open_database(pool_size=4) as database:
         at = utc_now() if now is None else _instant(now, database)
         for each in names:
             with shown_progress() as progress:
-                outcome = run_job(each, database, at, progress)
+                outcome = run_job(REBUILD if rebuild else JOBS[each], database, at, progress)
             print(f"{each}: {outcome.detail}")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rewards.commands.console import open_database, parse_instant, say, shown_progress, table
+from rewards.commands.holdout import holdout
 from rewards.commands.preview import preview
 from rewards.core.clock import utc_now
 from rewards.core.errors import SetupError
@@ -53,6 +54,7 @@ def validate(file: FileArgument) -> None:
 
 
 app.command()(preview)
+app.command()(holdout)
 
 
 @app.command()

@@ -147,6 +147,10 @@ class ProfileErased(Refusal):
     code, title = "profile-erased", "The customer's profile was erased"
 
 
+class IdentityLoop(Refusal):
+    code, status, title = "identity-loop", 422, "A customer cannot be the same as itself"
+
+
 class ReferralNotFound(Refusal):
     code, status, title = "referral-not-found", 404, "No such referral"
 
@@ -157,6 +161,14 @@ class ReferralClosed(Refusal):
 
 class BalanceTooLarge(Refusal):
     code, status, title = "balance-too-large", 422, "The balance would grow past what can be kept"
+
+
+class AlreadyAssigned(Refusal):
+    code, title = "already-assigned", "The customer is in the other arm"
+
+
+class ExperimentNotFound(Refusal):
+    code, status, title = "experiment-not-found", 404, "No such experiment"
 
 
 class NoSuchTier(Refusal):

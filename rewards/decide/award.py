@@ -9,8 +9,9 @@ from rewards.core import ids
 from rewards.core.errors import AlreadyAwarded, CurrencyMismatch, OccurredInFuture, SelfReferral
 from rewards.decide.commands import Award, Purchase, Record, Welcome
 from rewards.decide.draft import Draft
+from rewards.decide.holding_out import earned_nothing, holding_out, none_apply
 from rewards.decide.referral import check_reward, refer
-from rewards.decide.standing import LAST, Climb, award_event, climb_at, stand, told
+from rewards.decide.standing import LAST, Climb, award_event, climb_at, no_event, stand, told
 from rewards.decide.submission import CLOCK_SKEW, Submission
 from rewards.decide.survey import check_survey
 from rewards.decide.welcome import check_welcome, note_welcomed
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rewards.ledger.standing_state import Qualifying
     from rewards.program.document import ProgramDocument
     from rewards.program.history import ProgramHistory, ProgramVersion
+    from rewards.program.holdout import Experiment
     from rewards.program.ladder import Tier
 
 
@@ -46,7 +48,10 @@ def award(
     version = programs.in_force(occurred_at)
     document = version.document
     _check(state, command, activity_key, version, occurred_at)
-    earned, tier, stood, event = _earned_on_the_ladder(state, command, document, programs, occurred_at)
+    held_out = holding_out(document, state.account, occurred_at, now)
+    earned, tier, stood, event = _earned_on_the_ladder(
+        state, command, document, programs, occurred_at, held_out
+    )
     grants = earned.grants
     draft = Draft(state, submission, now, version.version)
     draft.be_active(occurred_at, document.times.inactive_at)
@@ -55,6 +60,8 @@ def award(
     if earned.counts or earned.budgets:
         draft.count(earned.counts, earned.budgets)
     referral = refer(draft, state, command, document, occurred_at)
+    if referral is not None and held_out is not None:
+        referral = {**referral, "reason": "The code is kept; this customer is given nothing for it."}
     points = sum(lot.points for lot in lots)
     body_json = submission.activity_json()
     # Only a later command on the same order in this batch reads the body, and then the lots are at hand.
@@ -72,6 +79,7 @@ def award(
         event.points,
         event.spend_minor,
         None if tier is None else tier.id,
+        held_out is not None,
     )
     draft.record(recorded, body_json)
     if stood is not None:
@@ -93,7 +101,9 @@ def award(
         "program_version": version.version,
         "explanation": _explanation(grants),
         "balance": balance(account),
-        "tier": None if stood is None else told(timeline_of(programs), account.standing),
+        "tier": None
+        if stood is None or held_out is not None
+        else told(timeline_of(programs), account.standing),
     }
     if referral is not None:
         decision.outcome["referral"] = referral
@@ -139,10 +149,16 @@ def _earned_on_the_ladder(
     document: "ProgramDocument",
     programs: "ProgramHistory",
     occurred_at: datetime,
+    held_out: "Experiment | None",
 ) -> "tuple[Earned, Tier | None, Stood | None, Qualifying]":
     """Return what the activity earns, in which tier, the standing that follows, and what counts to tiers."""
     climb = climb_at(state, programs, occurred_at)
     tier = None if climb is None else climb.tier
+    if held_out is not None:
+        earned = Earned([]) if isinstance(command, Record) else earned_nothing(held_out)
+        event = no_event(occurred_at, LAST)
+        is_welcome = isinstance(command, Welcome)
+        return earned, tier, None if climb is None or is_welcome else climb.after(event), event
     earned = _earned(state, command, document, occurred_at, tier)
     if isinstance(command, Welcome):
         return earned, tier, None, award_event(occurred_at, LAST, 0, command.activity)
@@ -201,10 +217,14 @@ def why_not(
         OccurredInFuture: the activity lies ahead by more than the clock skew.
     """
     occurred_at = past_instant(command.occurred_at, now)
+    document = programs.in_force(occurred_at).document
+    held_out = holding_out(document, state.account, occurred_at, now)
+    if held_out is not None:
+        return none_apply(document, command.activity, held_out)
     climb = climb_at(state, programs, occurred_at)
     not_applied: list[NotApplied] = []
     earn(
-        programs.in_force(occurred_at).document,
+        document,
         command.activity,
         state.account,
         occurred_at,

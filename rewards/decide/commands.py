@@ -451,11 +451,42 @@ class Tag(_Model):
     tags: Tags
 
 
+class Offer(_Model):
+    """Make a customer the offer of a campaign: its rules apply from now on. What the job of campaigns submits."""
+
+    customer_id: ShopId
+    campaign_id: Annotated[str, Field(min_length=1, max_length=64)]
+    until: Instant
+    """When the offer ends."""
+
+
+class EndOffer(_Model):
+    """End the offer that a campaign has made a customer."""
+
+    customer_id: ShopId
+    campaign_id: Annotated[str, Field(min_length=1, max_length=64)]
+
+
 class Enroll(_Model):
     """Say since when a customer is a member, for anniversaries; without an instant, since the first activity."""
 
     customer_id: ShopId
     member_since: Instant | None
+
+
+#: What experiments are called, as ids in the program are.
+EXPERIMENT_ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+
+
+class Assign(_Model):
+    """Say in which arm of an experiment a customer is, where others than the lot have drawn; what an import submits."""
+
+    customer_id: ShopId
+    experiment_id: Annotated[str, Field(pattern=EXPERIMENT_ID)]
+    arm: Literal["program", "holdout"]
+    assigned_at: Instant | None = None
+    """When the customer was drawn, as whoever did so says; now, unless given."""
+    source: Annotated[str, Field(min_length=1, max_length=64)] = "import"
 
 
 class GrantStanding(_Model):
@@ -527,7 +558,10 @@ Command = (
     | Adjust
     | Return
     | Tag
+    | Offer
+    | EndOffer
     | Enroll
+    | Assign
     | GrantStanding
     | EndGrant
     | Settle
@@ -549,11 +583,14 @@ KINDS: dict[type[Any], str] = {
     Adjust: "adjust",
     Return: "return",
     Tag: "tag",
+    Offer: "offer",
+    EndOffer: "end-offer",
     Settle: "settle",
     Restand: "restand",
     Reward: "reward",
     Welcome: "welcome",
     Enroll: "enroll",
+    Assign: "assign",
     GrantStanding: "grant-standing",
     EndGrant: "end-grant",
     Retract: "retract",

@@ -8,6 +8,8 @@ from rewards.core.errors import Refusal
 from rewards.decide import commands
 from rewards.decide.adjustment import adjust, settle
 from rewards.decide.award import award
+from rewards.decide.holding_out import assign
+from rewards.decide.offering import end_offer, offer
 from rewards.decide.redemption import capture, redeem, reverse_redemption, void
 from rewards.decide.referral import follow_up, judge
 from rewards.decide.retraction import retract
@@ -31,11 +33,14 @@ _DECISIONS: dict[type[Any], Callable[..., Decision]] = {
     commands.Return: return_unmatched,
     commands.Adjust: adjust,
     commands.Tag: tag,
+    commands.Offer: offer,
+    commands.EndOffer: end_offer,
     commands.Settle: settle,
     commands.Restand: bring_up,
     commands.Reward: award,
     commands.Welcome: award,
     commands.Enroll: enroll,
+    commands.Assign: assign,
     commands.GrantStanding: grant_standing,
     commands.EndGrant: end_grant,
     commands.Retract: retract,

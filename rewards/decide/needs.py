@@ -10,14 +10,17 @@ from rewards.core.errors import CustomerNotFound, RedemptionNotFound, Refusal
 from rewards.core.referral_codes import read_code
 from rewards.decide.commands import (
     Adjust,
+    Assign,
     Award,
     Capture,
     Command,
     EndGrant,
+    EndOffer,
     Enroll,
     FollowUp,
     GrantStanding,
     JudgeReferral,
+    Offer,
     Record,
     Redeem,
     Restand,
@@ -72,7 +75,9 @@ def _no_redemption() -> Refusal:
 def creates_customer(submission: Submission) -> bool:
     """Tell whether the command may be a customer's first."""
     command = submission.command
-    return isinstance(command, Award | Enroll) or (isinstance(command, Adjust) and command.points > 0)
+    return isinstance(command, Award | Enroll | Assign) or (
+        isinstance(command, Adjust) and command.points > 0
+    )
 
 
 def needs_of(
@@ -126,7 +131,9 @@ def _add_rows(needs: Needs, customer_id: str, command: Command, programs: "Progr
             needs.retractions.add((customer_id, activity_key))
         case Settle() | JudgeReferral() | FollowUp():
             needs.referrals.add(customer_id)
-        case Redeem() | Adjust() | Tag() | Enroll() | GrantStanding() | EndGrant():
+        case Redeem() | Adjust() | Tag() | Offer() | EndOffer() | Enroll() | Assign():
+            pass
+        case GrantStanding() | EndGrant():
             pass
 
 

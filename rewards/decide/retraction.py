@@ -56,7 +56,7 @@ def retract(
             qualifying,
             0,
             is_full=False,
-            referrals=int(key.startswith("referral:")),
+            referrals=int(key.startswith("referral:") and not activity.held_out),
         )
         after_refund(draft, state, programs, [event], f"retract:{key}")
     decision = draft.close()

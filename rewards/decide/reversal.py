@@ -186,8 +186,8 @@ def _restand(draft: Draft, state: CustomerState, programs: "ProgramHistory", ref
             booked.reversal_seq,
             activity.occurred_at,
             booked.qualifying_points,
-            booked.amount_minor,
-            is_full=booked.is_full,
+            0 if activity.held_out else booked.amount_minor,
+            is_full=booked.is_full and not activity.held_out,
         )
         for booked in draft.decision.new_reversals
         if (activity := state.activities.get(f"purchase:{booked.order_id}")) is not None

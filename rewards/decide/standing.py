@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rewards.core.errors import NoSuchTier
 from rewards.decide.commands import EndGrant, Enroll, GrantStanding, Restand
 from rewards.decide.draft import Draft
+from rewards.decide.holding_out import holding_out
 from rewards.decide.submission import Submission
 from rewards.ledger.standing_state import Move, Qualifying, Standing, StandingGrant
 from rewards.ledger.state import CustomerState, Decision
@@ -23,6 +24,7 @@ from tiers.resuming import resumed
 from tiers.standing import Stood, advanced_in, can_advance, moves_since, tier_in
 
 if TYPE_CHECKING:
+    from rewards.program.document import ProgramDocument
     from rewards.program.history import ProgramHistory
 
 #: Later than any entry of a customer: what is being decided comes after all that is on record.
@@ -122,7 +124,11 @@ def stand(draft: Draft, stood: Stood, programs: "ProgramHistory", cause: str) ->
     decision = draft.decision
     for move in moves:
         standing.moves += 1
-        _note_welcome(standing, move, timeline, programs)
+        document = programs.in_force(move.at).document
+        if holding_out(document, draft.account, move.at, draft.now) is not None:
+            # Nobody is welcomed or told of a tier who is kept out of the program.
+            continue
+        _note_welcome(standing, move, timeline, document)
         event = event_of(timeline, draft.account.customer_id, standing, move, draft.now)
         if event is not None:
             decision.events.append(event)
@@ -163,7 +169,7 @@ def wake_at(timeline: Timeline, standing: Standing) -> datetime | None:
     return days.begins(days.of(due_at) - ladder.notice_days)
 
 
-def _note_welcome(standing: Standing, move: Move, timeline: Timeline, programs: "ProgramHistory") -> None:
+def _note_welcome(standing: Standing, move: Move, timeline: Timeline, document: "ProgramDocument") -> None:
     ladder = timeline.stretches[timeline.at(move.at)].ladder
     places = {} if ladder is None else ladder.place_of
     place = -1 if move.to_tier is None else places.get(move.to_tier, -1)
@@ -178,9 +184,7 @@ def _note_welcome(standing: Standing, move: Move, timeline: Timeline, programs: 
             # What it rested on was taken back, and so is what came with it.
             standing.to_retract = [*standing.to_retract, *above]
     elif (
-        move.reason not in ("program", "corrected")
-        and move.to_tier is not None
-        and "tier" in programs.in_force(move.at).document.plans
+        move.reason not in ("program", "corrected") and move.to_tier is not None and "tier" in document.plans
     ):
         key = f"tier:{move.to_tier}:{standing.moves}"
         standing.to_welcome = [*standing.to_welcome, (key, move.at.isoformat())]
@@ -351,6 +355,11 @@ def refund_event(
 ) -> Qualifying:
     """Return what a refund takes from what counts to tiers; what it takes is positive."""
     return Qualifying(at, seq, counted_on, -points, -spend_minor, -int(is_full), -referrals, is_return=True)
+
+
+def no_event(at: datetime, seq: int) -> Qualifying:
+    """Return what the activity of a customer who is held out adds to what counts to tiers: that it was, and no more."""
+    return Qualifying(at, seq, at, 0, 0, 0, 0)
 
 
 def award_event(at: datetime, seq: int, points: int, activity: Any) -> Qualifying:

@@ -76,6 +76,7 @@ def load(database: Database, now: datetime, progress: Progress = unheard) -> Loa
         _introduce(database, opened_on, now)
         run_job("celebrations", database, now)
         storefront.show_a_hold()
+        run_job("rollups", database, now)
     with database.engine.begin() as connection:
         if not was_there:
             _remember_whole(connection, now)
@@ -113,7 +114,7 @@ def _open_shop(connection: Connection, now: datetime) -> date:
         )
     opened_on = now.astimezone(shop.ZONE).date() - timedelta(days=shop.DAYS - 1)
     opening = datetime.combine(opened_on, datetime.min.time(), shop.ZONE)
-    document = load_file(PROGRAM)
+    document = _held_out_from(load_file(PROGRAM), opened_on)
     publish(
         connection, _first_program(document), effective_from=opening, now=opening, actor=ACTOR, note="Opening"
     )
@@ -122,6 +123,16 @@ def _open_shop(connection: Connection, now: datetime) -> date:
         connection, document, effective_from=later, now=later, actor=ACTOR, note="5 points per pound, not 4"
     )
     return opened_on
+
+
+def _held_out_from(document: ProgramDocument, opened_on: date) -> ProgramDocument:
+    """Return the program with its holdout from the first day on, to be judged after 22 months."""
+    assert document.holdout is not None
+    judged_on = opened_on + timedelta(days=670)
+    holdout = document.holdout.model_copy(
+        update={"starts_at": opened_on.isoformat(), "planned_end": judged_on.isoformat()}
+    )
+    return document.model_copy(update={"holdout": holdout})
 
 
 def _introduce(database: Database, opened_on: date, now: datetime) -> None:

@@ -45,6 +45,7 @@ class HistoryLine:
         actor: who made it, such as ``key:3f2a``; not for the customer.
         cause: what caused it, as the ledger has it.
         program_version: the version that it was booked under.
+        held_out: whether it was given nothing because the customer was held out of the program; not for the customer.
     """
 
     seq: int
@@ -62,6 +63,7 @@ class HistoryLine:
     actor: str = ""
     cause: str = ""
     program_version: int = 0
+    held_out: bool = False
 
 
 def history_view(
@@ -71,10 +73,13 @@ def history_view(
     before_seq: int | None,
     history: "ProgramHistory",
     kinds: Collection[str] = (),
+    *,
+    with_held_out: bool = True,
 ) -> list[HistoryLine]:
     """Return up to ``limit`` entries with a seq below ``before_seq`` (None: the latest), the newest first.
 
-    ``kinds`` of entry are wanted, all where none is named.
+    ``kinds`` of entry are wanted, all where none is named; ``with_held_out`` says whether also those that were given
+    nothing because the customer was held out of the program.
     """
     query = (
         select(
@@ -86,6 +91,7 @@ def history_view(
             _accounts.c.inactive_at,
             _activities.c.grants,
             _activities.c.award_seq,
+            _activities.c.held_out,
         )
         .select_from(
             _entries.join(_accounts, _accounts.c.customer_id == _entries.c.customer_id)
@@ -109,6 +115,8 @@ def history_view(
         query = query.where(_entries.c.seq < before_seq)
     if kinds:
         query = query.where(_entries.c.kind.in_(sorted(kinds)))
+    if not with_held_out:
+        query = query.where(_activities.c.held_out.is_not(True))
     rows = conn.execute(query).all()
     causes = _Causes(conn, customer_id, rows)
     return [_line(row, causes, history) for row in rows]
@@ -132,6 +140,7 @@ def _line(row: _Row, causes: "_Causes", history: "ProgramHistory") -> HistoryLin
         actor=row.actor,
         cause=row.cause,
         program_version=row.program_version,
+        held_out=bool(row.held_out),
     )
 
 

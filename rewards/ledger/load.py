@@ -30,7 +30,7 @@ from rewards.ledger.state import (
 _ACCOUNTS = """
 SELECT customer_id, seq, balance, available, pending, held, deficit, digest, as_of, next_change_at,
        last_activity_at, inactive_at, purchases, spent_minor, last_purchase_at, joined_at, nullif(tags, '{}'),
-       referred, member_since, CAST(standing AS text) AS standing
+       referred, member_since, CAST(standing AS text) AS standing, arms
 FROM accounts WHERE customer_id = ANY(:customers) ORDER BY customer_id"""
 _READ_ACCOUNTS = text(_ACCOUNTS)
 _LOCK_ACCOUNTS = text(_ACCOUNTS + " FOR NO KEY UPDATE")
@@ -45,12 +45,12 @@ WHERE c.customer_id IS NOT NULL OR a.customer_id IS NOT NULL""")
 
 _ACTIVITIES = text("""
 SELECT a.customer_id, a.activity_key, a.award_seq, a.points, a.program_version, a.occurred_at, a.body, a.grants,
-       a.counted, a.qualifying_points, a.spend_minor, a.tier
+       a.counted, a.qualifying_points, a.spend_minor, a.tier, a.held_out
 FROM unnest(:customers, :names) AS k (customer_id, name)
 JOIN activities AS a ON a.customer_id = k.customer_id AND a.activity_key = k.name
 UNION ALL
 SELECT a.customer_id, a.activity_key, a.award_seq, a.points, a.program_version, a.occurred_at, a.body, a.grants,
-       a.counted, a.qualifying_points, a.spend_minor, a.tier
+       a.counted, a.qualifying_points, a.spend_minor, a.tier, a.held_out
 FROM activities AS a
 WHERE a.customer_id = ANY(:all_orders) AND a.activity_key >= 'purchase:' AND a.activity_key < 'purchase;'
 """)
@@ -231,6 +231,7 @@ def _load_orders(conn: Connection, needs: Needs, states: dict[str, CustomerState
             row.qualifying_points,
             row.spend_minor,
             row.tier,
+            row.held_out,
         )
     if needs.orders or needs.all_orders:
         for customer_id, *columns in conn.execute(_REVERSALS, _pairs(needs.orders) | all_orders):

@@ -61,8 +61,8 @@ def qualifying_of(activities: Sequence[Any], refunds: Mapping[str, Sequence[Any]
             at,
             activity.qualifying_points,
             activity.spend_minor,
-            int(is_purchase),
-            int(is_referral),
+            int(is_purchase and not activity.held_out),
+            int(is_referral and not activity.held_out),
         )
         for refund in refunds.get(activity.activity_key, ()):
             yield Qualifying(
@@ -70,9 +70,9 @@ def qualifying_of(activities: Sequence[Any], refunds: Mapping[str, Sequence[Any]
                 refund.reversal_seq,
                 at,
                 -refund.qualifying_points,
-                -refund.amount_minor,
-                -int(is_purchase and refund.is_full),
-                -int(is_referral),
+                0 if activity.held_out else -refund.amount_minor,
+                -int(is_purchase and refund.is_full and not activity.held_out),
+                -int(is_referral and not activity.held_out),
                 is_return=True,
             )
 
@@ -85,7 +85,7 @@ def _check_amounts(activities: Sequence[Any], refunds: Mapping[str, Sequence[Any
         if activity.qualifying_points != points:
             kept = activity.qualifying_points
             yield "qualifying", activity.award_seq, f"{kept} points count to tiers, its grants say {points}"
-        spent = (activity.total_minor or 0) if activity.type == "purchase" else 0
+        spent = (activity.total_minor or 0) if activity.type == "purchase" and not activity.held_out else 0
         if activity.spend_minor != spent:
             yield "qualifying", activity.award_seq, f"spend is {activity.spend_minor}, the order says {spent}"
         for refund in refunds.get(activity.activity_key, ()):

@@ -16,24 +16,29 @@ from tiers.history import History
 from tiers.ladder import timeline_of
 from tiers.progress import Outlook, outlook
 
-#: What counts to tiers, and what was taken back of it; what the tiers themselves gave counts to none.
+#: What counts to tiers, and what was taken back of it; what the tiers themselves gave counts to none, and what was done
+#: while its customer was held out counts for nothing.
 QUALIFYING = """
 SELECT a.customer_id, a.occurred_at AS at, a.award_seq AS seq, a.occurred_at AS counted_on,
        a.qualifying_points AS points, a.spend_minor,
-       CASE WHEN a.activity_key >= 'purchase:' AND a.activity_key < 'purchase;' THEN 1 ELSE 0 END AS orders,
-       CASE WHEN a.activity_key >= 'referral:' AND a.activity_key < 'referral;' THEN 1 ELSE 0 END AS referrals,
+       CASE WHEN a.activity_key >= 'purchase:' AND a.activity_key < 'purchase;' AND NOT a.held_out
+            THEN 1 ELSE 0 END AS orders,
+       CASE WHEN a.activity_key >= 'referral:' AND a.activity_key < 'referral;' AND NOT a.held_out
+            THEN 1 ELSE 0 END AS referrals,
        false AS is_return
 FROM activities AS a
 WHERE {of_whom} AND NOT (a.activity_key >= 'tier:' AND a.activity_key < 'tier;')
 UNION ALL
-SELECT a.customer_id, r.occurred_at, r.reversal_seq, a.occurred_at, -r.qualifying_points, -r.amount_minor,
-       CASE WHEN r.is_full THEN -1 ELSE 0 END, 0, true
+SELECT a.customer_id, r.occurred_at, r.reversal_seq, a.occurred_at, -r.qualifying_points,
+       CASE WHEN a.held_out THEN 0 ELSE -r.amount_minor END,
+       CASE WHEN r.is_full AND NOT a.held_out THEN -1 ELSE 0 END, 0, true
 FROM activities AS a
 JOIN reversals AS r ON r.customer_id = a.customer_id AND 'purchase:' || r.order_id = a.activity_key
 WHERE {of_whom}
 UNION ALL
 SELECT a.customer_id, r.occurred_at, r.retraction_seq, a.occurred_at, -r.qualifying_points, 0, 0,
-       CASE WHEN a.activity_key >= 'referral:' AND a.activity_key < 'referral;' THEN -1 ELSE 0 END, true
+       CASE WHEN a.activity_key >= 'referral:' AND a.activity_key < 'referral;' AND NOT a.held_out
+            THEN -1 ELSE 0 END, true
 FROM activities AS a
 JOIN retractions AS r ON r.customer_id = a.customer_id AND r.activity_key = a.activity_key
 WHERE {of_whom} AND NOT (a.activity_key >= 'tier:' AND a.activity_key < 'tier;')

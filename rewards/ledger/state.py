@@ -46,6 +46,8 @@ class Account:
     member_since: datetime | None = None
     #: The standing on the ladder as it was last written; None before there is one.
     standing: Standing | None = None
+    #: Arms of experiments that were assigned; None for most. See :func:`rewards.program.holdout.with_arm`.
+    arms: str | None = None
 
     def copy(self) -> "Account":
         """Return an independent copy."""
@@ -70,6 +72,7 @@ class Account:
             self.referred,
             self.member_since,
             self.standing,
+            self.arms,
         )
 
 
@@ -257,6 +260,8 @@ class RecordedActivity:
     qualifying_points: int = 0
     spend_minor: int = 0
     tier: str | None = None
+    #: Whether its customer was held out of the program.
+    held_out: bool = False
 
     def lot_seqs(self) -> list[int]:
         """Return the lots that its points went into, the first first."""
@@ -295,6 +300,15 @@ class Retraction(NamedTuple):
     occurred_at: datetime
     #: How many of these points had counted to tiers.
     qualifying_points: int = 0
+
+
+class Assigned(NamedTuple):
+    """An arm of an experiment that others than the lot have assigned."""
+
+    experiment_id: str
+    arm: str
+    assigned_at: datetime
+    source: str
 
 
 class Remembered(NamedTuple):
@@ -370,6 +384,8 @@ class Decision:
     #: Whether the tier, the ladder, or when somebody is to look at it, is another one.
     is_place_new: bool = False
     is_member_since_new: bool = False
+    #: An arm that the customer is assigned now.
+    assigned: Assigned | None = None
     #: Whether nothing of the account but that is new.
     is_only_standing: bool = False
     moves: list[Move] = field(default_factory=list)

@@ -16,6 +16,7 @@ from rewards.ledger.balances import DEFICIT, Balance, Credit, Hold, Taking, bala
 from rewards.ledger.provenance import explanation_of
 from rewards.ledger.standings import read_outlook
 from rewards.ledger.tables import AccountRow, ActivityRow, ConsumptionRow, EntryRow, LotRow, RedemptionRow
+from rewards.program.holdout import Participation, first_known, participation
 from tiers.ladder import tier_told
 from tiers.progress import as_told
 
@@ -53,7 +54,9 @@ def customer_statement(
     if found is None:
         return None
     balance = found.balance
-    seen = read_outlook(conn, history, customer_id, balance.at)
+    part = found.participation(history, customer_id)
+    # Who is held out is shown no tier: what it takes to reach one is not open to it.
+    seen = None if part.is_held_out else read_outlook(conn, history, customer_id, balance.at)
     return {
         "customer_id": customer_id,
         "as_of": rfc3339(balance.at),
@@ -81,18 +84,30 @@ def customer_statement(
         ],
         "tier": None if seen is None else tier_told(seen.ladder, seen.standing),
         "standing": None if seen is None else as_told(seen),
-        "enrolled": True,
-        "held_out": False,
+        "program": part.told(),
+        "enrolled": not part.is_held_out,
+        "held_out": part.is_held_out,
         "customer_since": rfc3339(found.customer_since),
     }
 
 
 class Found(NamedTuple):
-    """What a customer's account holds: the balance, since when there is one, and how many entries."""
+    """What a customer's account holds: the balance, since when there is one, and how many entries.
+
+    ``first_at`` is since when anything is known of the customer, ``arms`` are those that were assigned.
+    """
 
     balance: Balance
     customer_since: datetime
     entries: int
+    first_at: datetime | None
+    arms: str | None
+
+    def participation(self, history: "ProgramHistory", customer_id: str) -> Participation:
+        """Return whether the customer takes part in the program at the balance's instant."""
+        at = self.balance.at
+        experiment = history.in_force(at).document.experiment
+        return participation(experiment, customer_id, self.first_at, self.arms, at)
 
 
 def read_balance(conn: Connection, customer_id: str, as_of: datetime | None, now: datetime) -> Found | None:
@@ -106,7 +121,8 @@ def read_balance(conn: Connection, customer_id: str, as_of: datetime | None, now
     read = _as_it_was if as_of is not None and as_of < now else _as_it_is
     lots, takings, holds = read(row)
     balance = balance_at(lots, takings, holds, row.inactive_at, as_of or now)
-    return Found(balance, row.customer_since, row.seq)
+    first_at = first_known(row.joined_at, row.member_since)
+    return Found(balance, row.customer_since, row.seq, first_at, row.arms)
 
 
 def entries_page(
@@ -163,6 +179,9 @@ def _account_with(**parts: Any) -> Any:
         _accounts.c.seq,
         _accounts.c.inactive_at,
         _accounts.c.deficit,
+        _accounts.c.joined_at,
+        _accounts.c.member_since,
+        _accounts.c.arms,
         func.least(_accounts.c.created_at, first_entry).label("customer_since"),
         *(part.scalar_subquery().label(name) for name, part in parts.items()),
     ).where(_accounts.c.customer_id == _THE_CUSTOMER)

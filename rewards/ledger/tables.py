@@ -31,6 +31,8 @@ from rewards.ledger.columns import customer_key, instant, one_of, points_column,
 
 ENTRY_KINDS = ("award", "clawback", "redeem", "reinstate", "hold", "release", "adjust", "expire", "unexpire")
 REDEMPTION_STATUSES = ("held", "captured", "voided", "expired", "reversed")
+#: The number of the transaction that writes a row, which commits later, or not at all.
+THE_TRANSACTION = "((pg_current_xact_id())::text)::bigint"
 
 
 class AccountRow(SQLModel, table=True):
@@ -93,6 +95,8 @@ class AccountRow(SQLModel, table=True):
     ladder_version: int | None = Field(sa_column=Column(Integer, nullable=True))
     #: Since when the shop says that the customer is a member; null is since the first activity.
     member_since: datetime | None = instant(nullable=True)
+    #: Arms of experiments that were assigned, as :func:`rewards.program.holdout.with_arm` writes them; null for most.
+    arms: str | None = text_column(nullable=True)
     #: Whether the customer has a row in ``referrals``, so that nobody looks there for the many who have none.
     referred: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=text("false")))
     created_at: datetime = Field(
@@ -115,6 +119,13 @@ class CommandRow(SQLModel, table=True):
         ),
         Index("ix_commands_not_awards", "recorded_at", postgresql_where=text("kind <> 'award'")),
         Index("ix_commands_refused", "recorded_at", postgresql_where=text("status >= 400")),
+        # For the roll-ups, which follow what was committed since they last looked.
+        Index(
+            "ix_commands_xact",
+            "xact",
+            postgresql_using="brin",
+            postgresql_with={"pages_per_range": "32", "autosummarize": "on"},
+        ),
     )
 
     customer_id: str = customer_key()
@@ -124,6 +135,8 @@ class CommandRow(SQLModel, table=True):
     status: int = Field(sa_column=Column(SmallInteger, nullable=False))
     answer: str = text_column()
     recorded_at: datetime = instant()
+    #: The transaction that wrote it; 0 for those from before there was this column.
+    xact: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text(THE_TRANSACTION)))
 
 
 class ActivityRow(SQLModel, table=True):
@@ -151,6 +164,8 @@ class ActivityRow(SQLModel, table=True):
     spend_minor: int = points_column(0)
     #: The tier by which it was given points; null where there was none.
     tier: str | None = text_column(nullable=True)
+    #: Whether its customer was held out of the program, so that it earned nothing and counts to no tier.
+    held_out: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=text("false")))
 
 
 class CountRow(SQLModel, table=True):

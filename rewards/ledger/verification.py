@@ -29,6 +29,7 @@ from rewards.ledger.standing_checks import check_standing
 from rewards.ledger.state import Count, CountKey
 from rewards.program import periods
 from rewards.program.history import ProgramHistory
+from rewards.program.holdout import read_arms
 from rewards.program.versions import load_history
 
 _covered = attrgetter(*COVERED)
@@ -95,6 +96,7 @@ class _History:
     moves: list[Row[Any]] = field(default_factory=list)
     grants: list[Row[Any]] = field(default_factory=list)
     commands: dict[str, int] = field(default_factory=dict)
+    assignments: dict[str, str] = field(default_factory=dict)
 
 
 _Finding = tuple[str, int | None, str]
@@ -178,12 +180,12 @@ def _histories(conn: Connection, customers: Sequence[str]) -> dict[str, _History
         histories[row.customer_id].moves.append(row)
     for row in rows("standing_grants", "grant_seq"):
         histories[row.customer_id].grants.append(row)
-    _read_what_was_undone(conn, histories, ids)
+    _read_beside_the_ledger(conn, histories, ids)
     # The answers and the activities' bodies are long, and nothing is checked of them.
     light = """
         SELECT customer_id, {columns} FROM {table} WHERE customer_id = ANY(:customers)"""
     activities = """activity_key, award_seq, points, program_version, occurred_at, grants, counted, tier,
-        qualifying_points, spend_minor, body ->> 'type' AS type,
+        qualifying_points, spend_minor, held_out, body ->> 'type' AS type,
         CAST(body ->> 'total_minor' AS bigint) AS total_minor"""
     for row in conn.execute(text(light.format(columns=activities, table="activities")), ids):
         histories[row.customer_id].activities.append(row)
@@ -192,11 +194,13 @@ def _histories(conn: Connection, customers: Sequence[str]) -> dict[str, _History
     return histories
 
 
-def _read_what_was_undone(conn: Connection, histories: dict[str, _History], ids: dict[str, Any]) -> None:
+def _read_beside_the_ledger(conn: Connection, histories: dict[str, _History], ids: dict[str, Any]) -> None:
     for row in conn.execute(_TAKEN_BACK, ids):
         histories[row.customer_id].reversals.append(row)
     for row in conn.execute(_REFERRALS, ids):
         histories[row.customer_id].referral = row
+    for row in conn.execute(_ASSIGNMENTS, ids):
+        histories[row.customer_id].assignments[row.experiment_id] = row.arm
 
 
 #: Refunds, and retractions as refunds in full of what is no order; each with its activity and its entry's cause.
@@ -209,6 +213,9 @@ SELECT customer_id, activity_key, 'retract:' || activity_key, retraction_seq, 0,
        clawed_back, written_off, occurred_at, qualifying_points
 FROM retractions WHERE customer_id = ANY(:customers)
 ORDER BY 1, 4""")
+
+_ASSIGNMENTS = text("""
+SELECT customer_id, experiment_id, arm FROM assignments WHERE customer_id = ANY(:customers)""")
 
 _REFERRALS = text("""
 SELECT r.customer_id, r.status, r.order_id, r.rewarded_at, r.due, a.customer_id IS NOT NULL AS referrer_was_rewarded,
@@ -230,6 +237,7 @@ def _findings(history: _History, programs: ProgramHistory) -> Iterator[_Finding]
         _check_facts(history),
         _check_standing(history, programs),
         _check_referral(history),
+        _check_holdout(history),
         _check_commands(history),
     )
 
@@ -567,6 +575,21 @@ def _check_referral(history: _History) -> Iterator[_Finding]:
             None,
             f"the referral is {referral.status}, but the referrer's reward was not taken back",
         )
+
+
+def _check_holdout(history: _History) -> Iterator[_Finding]:
+    """Who was held out was given nothing, and the account has the arms that were assigned."""
+    for activity in history.activities:
+        if activity.held_out and (activity.points or activity.qualifying_points):
+            yield (
+                "holdout",
+                activity.award_seq,
+                f"{activity.activity_key} was held out, and was given {activity.points} points",
+            )
+    arms = None if history.account is None else history.account.arms
+    kept = {name: arm for name, (arm, _) in read_arms(arms).items()} if arms is not None else {}
+    if kept != history.assignments:
+        yield "holdout", None, f"the account has the arms {kept}, the assignments say {history.assignments}"
 
 
 def _check_commands(history: _History) -> Iterator[_Finding]:

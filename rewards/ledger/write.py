@@ -17,7 +17,17 @@ from rewards.core.wire import BigintArray, ByteaArray, InstantArray, TextArray
 from rewards.ledger.referral_state import Referral
 from rewards.ledger.referrals import write_referrals
 from rewards.ledger.standings import write_standings
-from rewards.ledger.state import Account, Count, Decision, Entry, Lot, Redemption, Retraction, add_count
+from rewards.ledger.state import (
+    Account,
+    Assigned,
+    Count,
+    Decision,
+    Entry,
+    Lot,
+    Redemption,
+    Retraction,
+    add_count,
+)
 
 _UPDATE = """
 UPDATE accounts AS a
@@ -58,6 +68,14 @@ _UPDATE_MEMBERS = text("""
 UPDATE accounts AS a SET member_since = v.member_since
 FROM unnest(:customers, :member_since) AS v (customer_id, member_since)
 WHERE a.customer_id = v.customer_id""")
+
+_UPDATE_ARMS = text("""
+UPDATE accounts AS a SET arms = v.arms FROM unnest(:customers, :arms) AS v (customer_id, arms)
+WHERE a.customer_id = v.customer_id""")
+_PUT_ASSIGNMENTS = text("""
+INSERT INTO assignments (customer_id, experiment_id, arm, assigned_at, source, recorded_at)
+SELECT r.customer_id, r.experiment_id, r.arm, r.assigned_at, r.source, :now
+FROM jsonb_populate_recordset(NULL::assignments, CAST(:rows AS jsonb)) AS r""")
 
 _UPDATE_LOTS = text("""
 UPDATE lots AS l SET remaining = v.remaining, expired = v.expired, written_off = v.written_off
@@ -101,7 +119,7 @@ _COPY = {
     "standing_due_at, ladder_version, member_since",
     "commands": "customer_id, idempotency_key, kind, input_hash, status, answer, recorded_at",
     "activities": "customer_id, activity_key, award_seq, points, program_version, occurred_at, body, grants, "
-    "counted, qualifying_points, spend_minor, tier",
+    "counted, qualifying_points, spend_minor, tier, held_out",
     "entries": "customer_id, seq, kind, points, balance_after, occurred_at, recorded_at, cause, program_version, "
     "actor, note, idempotency_key, digest",
     "lots": "customer_id, lot_seq, points, remaining, expired, available_at, expires_at, expires_on_inactivity, "
@@ -155,6 +173,7 @@ class Batch:
     #: members.
     places: set[str] = field(default_factory=set)
     members: set[str] = field(default_factory=set)
+    assigned: list[tuple[str, Assigned]] = field(default_factory=list)
     moves: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     grants: list[tuple[str, Decision, str]] = field(default_factory=list)
@@ -184,10 +203,17 @@ class Batch:
                 add_count(self.budgets, rule_id, count)
         if decision.referral is not None or decision.fingerprints or decision.new_retraction is not None:
             self._add_referral(customer_id, decision)
-        if decision.is_member_since_new:
-            self.members.add(customer_id)
+        if decision.is_member_since_new or decision.assigned is not None:
+            self._add_part(customer_id, decision)
         if decision.is_standing_new:
             self._add_standing(customer_id, decision, actor)
+        self.events += decision.events
+
+    def _add_part(self, customer_id: str, decision: Decision) -> None:
+        if decision.is_member_since_new:
+            self.members.add(customer_id)
+        if decision.assigned is not None:
+            self.assigned.append((customer_id, decision.assigned))
 
     def _add_lots(self, customer_id: str, decision: Decision) -> None:
         for lot in decision.new_lots:
@@ -214,7 +240,6 @@ class Batch:
                         "cause": decision.moved_by,
                     }
                 )
-        self.events += decision.events
         if decision.new_grant is not None or decision.grants_ended_at is not None:
             self.grants.append((customer_id, decision, actor))
 
@@ -293,7 +318,18 @@ def write(conn: Connection, batch: Batch, now: datetime) -> None:
                 "member_since": InstantArray([account.member_since for account in members]),
             },
         )
+    if batch.assigned:
+        _assign(conn, batch, now)
     write_standings(conn, batch.moves, batch.events, batch.grants, now)
+
+
+def _assign(conn: Connection, batch: Batch, now: datetime) -> None:
+    """Store arms that were assigned, and the copies of them by which decisions are made."""
+    rows = [{"customer_id": owner, **each._asdict()} for owner, each in batch.assigned]
+    conn.execute(_PUT_ASSIGNMENTS, {"rows": to_json(rows).decode(), "now": now})
+    owners = sorted({owner for owner, _ in batch.assigned})
+    arms = TextArray([batch.accounts[owner].arms for owner in owners])
+    conn.execute(_UPDATE_ARMS, {"customers": TextArray(owners), "arms": arms})
 
 
 def _copy(conn: Connection, table: str, rows: list[list[bytes]]) -> None:
@@ -438,6 +474,7 @@ def _activities(batch: Batch, owners: dict[str, bytes]) -> list[list[bytes]]:
                 wire.bytea(to_json(activity.counted)) if activity.counted else wire.NULL,
                 wire.two_bigints(activity.qualifying_points, activity.spend_minor),
                 wire.text_or_null(activity.tier),
+                wire.TRUE if activity.held_out else wire.FALSE,
             ]
         )
     return rows

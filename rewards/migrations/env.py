@@ -6,11 +6,15 @@ from sqlmodel import SQLModel
 
 import rewards.admins.tables
 import rewards.applying.tables
+import rewards.facts.tables
+import rewards.ledger.experiment_tables
 import rewards.ledger.referral_tables
 import rewards.ledger.standing_tables
 import rewards.ledger.tables
+import rewards.metrics.tables
 import rewards.profiles.tables
-import rewards.program.draft_tables  # noqa: F401 - they declare the tables
+import rewards.program.draft_tables
+import rewards.segments.tables  # noqa: F401 - they declare the tables
 from rewards.core.database import connect_database
 from rewards.core.settings import load_settings
 

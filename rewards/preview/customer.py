@@ -103,7 +103,9 @@ class CustomerReplay:
         self._tally = tally
         self._shared = shared
         # Lots that are loaded, though there are none yet: each decision finds all that came before at hand.
-        account = Account(history.customer_id, tags=history.tags, member_since=history.member_since)
+        account = Account(
+            history.customer_id, tags=history.tags, member_since=history.member_since, arms=history.arms
+        )
         self._state = CustomerState(
             account,
             exists=False,

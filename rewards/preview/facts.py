@@ -85,12 +85,14 @@ class History:
     #: What was granted by hand on the ladder, and since when the shop says that the customer is a member.
     grants: list[StandingGrant] = field(default_factory=list)
     member_since: datetime | None = None
+    #: Arms of experiments that were assigned.
+    arms: str | None = None
     #: Keys of the commands that only recorded an activity, to earn nothing.
     records: set[str] = field(default_factory=set)
 
 
 _CUSTOMERS = text("""
-SELECT customer_id, seq, tags, member_since, coalesce(next_change_at <= :as_of, false) AS is_stale
+SELECT customer_id, seq, tags, member_since, arms, coalesce(next_change_at <= :as_of, false) AS is_stale
 FROM accounts ORDER BY md5(customer_id) COLLATE "C", customer_id""")
 
 _ENTRIES = text("""
@@ -160,7 +162,9 @@ def portions(customers: Iterator[Row[Any]], most: int | None) -> Iterator[list[R
 def read_histories(conn: Connection, customers: Sequence[Row[Any]]) -> list[History]:
     """Read all that is stored of some customers."""
     histories = {
-        row.customer_id: History(row.customer_id, row.is_stale, row.tags, member_since=row.member_since)
+        row.customer_id: History(
+            row.customer_id, row.is_stale, row.tags, member_since=row.member_since, arms=row.arms
+        )
         for row in customers
     }
     ids = {"customers": TextArray(histories)}

@@ -19,6 +19,7 @@ from rewards.core.wire import TextArray
 from rewards.decide.commands import Tag
 from rewards.decide.submission import Submission
 from rewards.engine import Engine
+from rewards.facts.erasing import erase_answers
 from rewards.profiles.profile import words_gone
 from rewards.program.history import ProgramHistory
 from rewards.program.surveys import ChoiceQuestion
@@ -90,7 +91,14 @@ def erase(database: Database, engine: Engine, customer_id: str, actor: str, now:
         conn.execute(_FORGET_CODE, whose)
         conn.execute(_FORGET_SEEN, whose)
         activities = _take_out_words(conn, customer_id)
+        erase_answers(conn, customer_id, _answers_without_words, actor=actor, now=now)
     return Erased(now, bool(was_there), fingerprints, activities)
+
+
+def _answers_without_words(answers: dict[str, Any]) -> dict[str, Any]:
+    # Of an imported survey nobody knows which answers were chosen from a list.
+    left: dict[str, Any] = words_gone({"answers": answers}, frozenset())["answers"]
+    return left
 
 
 def _is_customer(database: Database, customer_id: str) -> bool:

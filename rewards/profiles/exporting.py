@@ -32,6 +32,16 @@ _GRANTS = text("""
 SELECT tier, granted_at, until, ended_at, reason FROM standing_grants
 WHERE customer_id = :customer_id ORDER BY grant_seq""")
 
+_IMPORTED_ANSWERS = text("""
+SELECT survey_id, answered_at, answers FROM survey_answers
+WHERE customer_id = :customer_id AND source = 'import' ORDER BY answered_at, survey_id""")
+_SAME_AS = text("SELECT same_as FROM identities WHERE customer_id = :customer_id")
+_EXPERIMENTS = text("""
+SELECT experiment_id, coalesce(e.arm, a.arm) AS arm, a.assigned_at, e.exposed_at
+FROM (SELECT * FROM exposures WHERE customer_id = :customer_id) AS e
+FULL JOIN (SELECT * FROM assignments WHERE customer_id = :customer_id) AS a USING (experiment_id)
+ORDER BY experiment_id""")
+
 _TAGS = text("SELECT tags FROM accounts WHERE customer_id = :customer_id")
 _FINGERPRINTS = text("SELECT kind, value FROM fingerprints WHERE customer_id = :customer_id ORDER BY 1, 2")
 _ERASURES = text("SELECT erased_at FROM erasures WHERE customer_id = :customer_id ORDER BY 1")
@@ -72,7 +82,10 @@ def export_customer(
             for entry in reversed(entries_page(conn, customer_id, _ALL))
         ],
         "activities": activities,
-        "survey_answers": [each["body"] for each in activities if each["body"].get("type") == "survey"],
+        "survey_answers": [
+            *(each["body"] for each in activities if each["body"].get("type") == "survey"),
+            *({"type": "survey", **row} for row in conn.execute(_IMPORTED_ANSWERS, whose).mappings()),
+        ],
         "redemptions": [
             {"redemption_id": ids.encode(ids.REDEMPTION, customer_id, row["redemption_seq"])}
             | {name: value for name, value in row.items() if name != "redemption_seq"}
@@ -82,6 +95,8 @@ def export_customer(
         "moves": read_moves(conn, customer_id, _ALL)[::-1],
         "standing_grants": [dict(row) for row in conn.execute(_GRANTS, whose).mappings()],
         "referrals": _referrals(conn, customer_id),
+        "same_person_as": conn.execute(_SAME_AS, whose).scalar_one_or_none(),
+        "experiments": [dict(row) for row in conn.execute(_EXPERIMENTS, whose).mappings()],
         "fingerprints": [dict(row) for row in conn.execute(_FINGERPRINTS, whose).mappings()],
         "erased_at": [instant.astimezone(UTC) for instant in conn.execute(_ERASURES, whose).scalars()],
     }

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from rewards.program.conditions import ConditionInvalid, Scope, check, never_true
 from rewards.program.document import ProgramDocument
 from rewards.program.rules import AtLeast, EarnRule, Fixed, Window, parse_local_moment
+from rewards.program.segments import condition_of
 
 Path = tuple[str | int, ...]
 
@@ -33,6 +34,8 @@ def problems(document: ProgramDocument) -> Iterator[Remark]:
     """Yield what makes the document unusable: conditions that CEL does not take."""
     for index, rule in enumerate(document.earn):
         yield from _problems_of(index, rule)
+    for index, segment in enumerate(document.segments):
+        yield from _problem(("segments", index, "when"), segment.when, "segment", None)
     for place, tier in enumerate(document.ladder.tiers if document.ladder is not None else ()):
         for index, way in enumerate(tier.ways_in):
             if way.when is not None:
@@ -82,6 +85,35 @@ def cautions(document: ProgramDocument, now: datetime) -> Iterator[Remark]:
         yield from _cut_each_time(at, rule, document)
     yield from _overruled(document)
     yield from _out_of_reach(document)
+    yield from _nobody(document, now)
+    yield from _unmeasured(document)
+
+
+def _unmeasured(document: ProgramDocument) -> Iterator[Remark]:
+    """Remark on a program that gives something and says neither how it is measured nor why it is not."""
+    if document.earn and document.holdout is None and document.no_holdout is None:
+        yield Remark(
+            ("holdout",),
+            "nobody is held out, so what the program changes cannot be measured; `rewards program holdout` works out "
+            "how large a share it takes. Where that is meant, say why in `no_holdout`",
+        )
+
+
+def _nobody(document: ProgramDocument, now: datetime) -> Iterator[Remark]:
+    """Remark on segments that nobody can be in, and on campaigns that are over or compare with nobody."""
+    for index, segment in enumerate(document.segments):
+        why = never_true(segment.when, "segment")
+        if why is not None:
+            yield Remark(("segments", index, "when"), f"nobody is ever in this segment: {why}")
+    local = now.astimezone(document.zone).replace(tzinfo=None)
+    for index, campaign in enumerate(document.campaigns):
+        if campaign.holdout_pct == 0:
+            yield Remark(
+                ("campaigns", index, "holdout_pct"),
+                "everybody gets the offer, so what it changes can never be told; hold a part of them out",
+            )
+        if campaign.until is not None and parse_local_moment(campaign.until) <= local:
+            yield Remark(("campaigns", index, "until"), "the campaign is over")
 
 
 def _never_met(at: Path, rule: EarnRule) -> Iterator[Remark]:
@@ -142,7 +174,10 @@ def _overruled(document: ProgramDocument) -> Iterator[Remark]:
     always: dict[str, EarnRule] = {}
     for rule in document.earn:
         is_always = (
-            rule.when is None and rule.active is None and not rule.windows and rule.occurrences is None
+            condition_of(rule, document.segments) is None
+            and rule.active is None
+            and not rule.windows
+            and rule.occurrences is None
         )
         best = always.get(rule.activity)
         if rule.stacking == "exclusive" and is_always and (best is None or rule.priority > best.priority):

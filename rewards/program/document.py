@@ -22,12 +22,14 @@ from pydantic import (
 )
 
 from rewards.core.money import known_currency
+from rewards.program.holdout import HOLDOUT_RULE, Experiment, Holdout, experiment_of
 from rewards.program.ladder import Ladder, Tier
 from rewards.program.periods import Times, times
 from rewards.program.points import PointsPolicy
 from rewards.program.referrals import ReferralPolicy, check_rewarded, points_policy
 from rewards.program.rules import Caps, EarnRule, Multiplier
-from rewards.program.sections import Count, Rounding, Section, Text, invalid
+from rewards.program.sections import Count, Paragraph, Rounding, Section, Text, invalid
+from rewards.program.segments import MOST_CAMPAIGNS, MOST_SEGMENTS, Campaign, Segment, first_missing
 from rewards.program.surveys import MOST_SURVEYS, SurveyDefinition, check_ids
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ def _currency(code: str) -> str:
 
 @cache
 def _zone_names() -> frozenset[str]:
-    return frozenset(available_timezones())
+    # The machine's own zone goes by this name where its files are; elsewhere, and to the database, it means nothing.
+    return frozenset(available_timezones() - {"localtime"})
 
 
 def _zone(name: str) -> str:
@@ -128,8 +131,21 @@ class ProgramDocument(Section):
     """When customers who bring others are rewarded; null for never."""
     ladder: Ladder | None = None
     """The tiers that customers climb; null for none."""
-    # Optional sections join here, each with a default that means "the program has none" (rewards,
-    # holdout): documents published before a section existed keep their meaning.
+    # Checked even where they are left out: rules may name some.
+    segments: Annotated[tuple[Segment, ...], Field(strict=False, max_length=MOST_SEGMENTS)] = Field(
+        default=(), validate_default=True
+    )
+    """Customers who meet a condition, by name."""
+    campaigns: Annotated[tuple[Campaign, ...], Field(strict=False, max_length=MOST_CAMPAIGNS)] = Field(
+        default=(), validate_default=True
+    )
+    """Offers to the customers of a segment, each with a part that gets none, to be compared with."""
+    holdout: Holdout | None = None
+    """Customers who are kept out of the program for a while, to measure what it changes; null for none."""
+    no_holdout: Paragraph | None = None
+    """Why nobody is held out, where that is meant: what the program changes cannot be measured then."""
+    # Optional sections join here, each with a default that means "the program has none" (rewards): documents
+    # published before a section existed keep their meaning.
 
     @field_validator("earn")
     @classmethod
@@ -186,6 +202,54 @@ class ProgramDocument(Section):
                     raise invalid(f"{of}{why}", "tiers", position, field) from None
         return ladder
 
+    @field_validator("segments")
+    @classmethod
+    def _segments_are_named(cls, segments: tuple[Segment, ...], info: ValidationInfo) -> tuple[Segment, ...]:
+        check_ids([segment.id for segment in segments], "segment")
+        _check_rules_find(info, "segment", [segment.id for segment in segments])
+        return segments
+
+    @field_validator("campaigns")
+    @classmethod
+    def _campaigns_are_named(
+        cls, campaigns: tuple[Campaign, ...], info: ValidationInfo
+    ) -> tuple[Campaign, ...]:
+        check_ids([campaign.id for campaign in campaigns], "campaign")
+        _check_rules_find(info, "campaign", [campaign.id for campaign in campaigns])
+        known = [segment.id for segment in info.data.get("segments", ())]
+        salts: set[str] = set()
+        for position, campaign in enumerate(campaigns):
+            if "segments" in info.data and campaign.segment not in known:
+                raise invalid(f"there is no segment {campaign.segment!r}", position, "segment")
+            if campaign.salt in salts:
+                raise invalid("another campaign has this salt; each needs one of its own", position, "salt")
+            salts.add(campaign.salt)
+        return campaigns
+
+    @field_validator("holdout")
+    @classmethod
+    def _no_rule_is_called_so(cls, holdout: Holdout | None, info: ValidationInfo) -> Holdout | None:
+        if holdout is not None and any(rule.id == HOLDOUT_RULE for rule in info.data.get("earn", ())):
+            raise invalid(
+                f"a rule has the id {HOLDOUT_RULE!r}, which explains why who is held out earns nothing; "
+                "give the rule another one"
+            )
+        for campaign in info.data.get("campaigns", ()) if holdout is not None else ():
+            for name in ("id", "salt"):
+                if getattr(campaign, name) == getattr(holdout, name):
+                    raise invalid(
+                        f"the campaign {campaign.id!r} has the same {name}; each experiment needs its own",
+                        name,
+                    )
+        return holdout
+
+    @field_validator("no_holdout")
+    @classmethod
+    def _there_is_none(cls, reason: str | None, info: ValidationInfo) -> str | None:
+        if reason is not None and info.data.get("holdout") is not None:
+            raise invalid("says why there is no holdout, and there is one; leave one of the two out")
+        return reason
+
     def points_of(self, rule: EarnRule, tier: Tier | None = None) -> PointsPolicy:
         """Return when the points of one of the program's rules can be spent and expire, for a customer in ``tier``."""
         return points_policy(
@@ -196,6 +260,11 @@ class ProgramDocument(Section):
     def zone(self) -> ZoneInfo:
         """The program's time zone."""
         return ZoneInfo(self.timezone)
+
+    @cached_property
+    def experiment(self) -> Experiment | None:
+        """The holdout's terms, None where there is none."""
+        return None if self.holdout is None else experiment_of(self.holdout, self.zone)
 
     @cached_property
     def plans(self) -> "Mapping[str, Plan]":
@@ -228,6 +297,16 @@ class ProgramDocument(Section):
     def _times_by_tier(self) -> Mapping[str, Times]:
         tiers = () if self.ladder is None else self.ladder.tiers
         return {tier.id: times(tier_policy(tier, self.points), self.zone) for tier in tiers}
+
+
+def _check_rules_find(info: ValidationInfo, kind: str, known: list[str]) -> None:
+    """Check that the segments or campaigns that rules name are there; it is told where those are listed."""
+    missing = first_missing(info.data.get("earn", ()), known, kind)
+    if missing is not None:
+        rule, name = missing
+        close = get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise invalid(f"rule {rule!r} is for {kind} {name!r}, which is not there{hint}")
 
 
 def tier_policy(tier: Tier, of_program: PointsPolicy) -> PointsPolicy:

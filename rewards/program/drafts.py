@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from rewards.program.checking import Remark, problems_of_rules
 from rewards.program.document import ProgramDocument
 from rewards.program.draft_tables import ProgramDraftRow
+from rewards.program.history import ProgramHistory
 from rewards.program.loading import (
     ProgramError,
     ProgramInvalid,
@@ -27,6 +28,7 @@ from rewards.program.loading import (
     parse_document,
     path_text,
 )
+from rewards.program.lots import drawn_anew
 from rewards.program.yaml_reading import Unreadable, read
 
 _drafts = ProgramDraftRow.__table__  # type: ignore[attr-defined]
@@ -138,6 +140,14 @@ def check_data(data: Any, now: datetime) -> Checked:
         more = [_error(remark) for remark in problems_of_rules(data)]
         return Checked(None, [*invalid.errors, *(each for each in more if each.path not in said)], [])
     return Checked(document, [], cautions_of(document, now))
+
+
+def check_against(checked: Checked, history: ProgramHistory, now: datetime) -> Checked:
+    """Add what keeps a valid draft from being published after what was: lots of a holdout that it would draw anew."""
+    if checked.document is None:
+        return checked
+    wrong = drawn_anew(history, checked.document, now)
+    return Checked(None, wrong, []) if wrong else checked
 
 
 def _error(remark: Remark) -> ProgramError:

@@ -14,6 +14,7 @@ Path = tuple[str | int, ...]
 _SENTENCES = {
     "missing": "is required, but missing",
     "int_type": "must be a whole number, not {value}",
+    "float_type": "must be a number, not {value}",
     "bool_type": "must be true or false, not {value}",
     "string_type": "must be text, not {value}",
     "tuple_type": "must be a list, not {value}",

@@ -14,6 +14,7 @@ from rewards.program.limits import counts_of, is_on, period_of
 from rewards.program.periods import Times, times
 from rewards.program.rules import AtLeast, EarnRule, Fixed, Multiplier, Per, PerAmount, PerUnit
 from rewards.program.sections import ActivityType
+from rewards.program.segments import condition_of
 
 if TYPE_CHECKING:
     from rewards.program.conditions import Conditions, Scope
@@ -107,9 +108,10 @@ class Plan:
         whens: list[str] = []
         items: list[str] = []
         for each in self.rules:
-            if each.rule.when is not None:
+            when = condition_of(each.rule, document.segments)
+            if when is not None:
                 each.condition = len(whens)
-                whens.append(each.rule.when)
+                whens.append(when)
             wanted = getattr(each.rule.gives, "items", None)
             if wanted is not None:
                 each.items = len(items)

@@ -267,6 +267,10 @@ class EarnRule(Section):
     expiry: _OwnExpiry | None = None
     """How long its points live, where that is not as in `points`."""
     counts_to_tiers: bool = True
+    segments: Annotated[tuple[RuleId, ...], Field(strict=False, max_length=20)] = ()
+    """Only for customers who are in all of these segments."""
+    campaign: RuleId | None = None
+    """Only for customers to whom this campaign has made its offer, for as long as it stands."""
 
     @field_validator("gives")
     @classmethod

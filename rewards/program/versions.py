@@ -14,6 +14,8 @@ from rewards.ledger.tables import ProgramVersionRow
 from rewards.program.differences import history_differences
 from rewards.program.document import BaseAmount, ProgramDocument, RedemptionPolicy
 from rewards.program.history import ProgramHistory, ProgramVersion
+from rewards.program.loading import ProgramInvalid
+from rewards.program.lots import drawn_anew
 from rewards.program.points import ExpiresAfter, PointsPolicy
 from rewards.program.rules import EarnRule, PerAmount
 
@@ -23,6 +25,7 @@ __all__ = [
     "ProgramHistory",
     "ProgramVersion",
     "StarterSettings",
+    "check_lots",
     "history_differences",
     "latest_version",
     "load_history",
@@ -136,6 +139,7 @@ def publish(
     Raises:
         ValueError: ``effective_from`` has no offset.
         NotNewest: another version was published after the one that it is to follow.
+        ProgramInvalid: it would draw the lots of a published holdout anew.
     """
     effective_from = now if effective_from is None else effective_from
     if effective_from.tzinfo is None:
@@ -143,7 +147,19 @@ def publish(
     _wait_for_other_publishers(conn)
     if after is not None and latest_version(conn) != after:
         raise NotNewest(f"version {after} is no longer the newest")
+    check_lots(load_history(conn), document, now)
     return _append(conn, document, effective_from=effective_from, now=now, actor=actor, note=note)
+
+
+def check_lots(history: ProgramHistory, document: ProgramDocument, now: datetime) -> None:
+    """Make sure that who is held out stays so if a document is published next.
+
+    Raises:
+        ProgramInvalid: its holdout or a campaign has the id of a published one and draws other lots, or another's salt.
+    """
+    wrong = drawn_anew(history, document, now)
+    if wrong:
+        raise ProgramInvalid(wrong)
 
 
 def _wait_for_other_publishers(conn: Connection) -> None:

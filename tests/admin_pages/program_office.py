@@ -24,6 +24,7 @@ PROGRAM: dict[str, Any] = {
     "currency": "GBP",
     "timezone": "Europe/London",
     "earn": EARN,
+    "no_holdout": "Nothing is measured in a test",
     "points": {"pending": "P14D", "expiry": {"type": "after", "period": "P12M"}},
     "surveys": [
         {"id": "s1", "title": "How was it?", "questions": [{"id": "q", "type": "nps", "text": "Well?"}]}

@@ -10,6 +10,7 @@ DOCUMENT: dict[str, Any] = {
     "name": "Rules",
     "currency": "GBP",
     "timezone": "Europe/London",
+    "no_holdout": "Nothing is measured in a test",
     "earn": [
         {
             "id": "base",

@@ -8,6 +8,7 @@ schema_version: 1
 name: Tea club
 currency: GBP
 timezone: Europe/London
+no_holdout: Nothing is measured in a test
 earn:
   - id: base
     activity: purchase
@@ -48,7 +49,7 @@ def test_errors_of_a_program_are_named_with_their_line(rewards: Callable[..., An
         assert (refused.exit_code, refused.stdout) == (1, "")
         first, second = refused.stderr.splitlines()
         assert first.startswith(f"{file}:3:")
-        assert second.startswith(f"{file}:8:")
+        assert second.startswith(f"{file}:9:")
     assert len(rewards("program", "history").stdout.splitlines()) == 2
 
 
@@ -82,7 +83,7 @@ def test_what_is_hardly_meant_is_warned_of(rewards: Callable[..., Any], tmp_path
     for command in ("validate", "publish"):
         done = rewards("program", command, file)
         assert done.exit_code == 0
-        assert done.stderr.startswith(f"warning: {file}:9:5: earn[0].when: the rule never applies: ")
+        assert done.stderr.startswith(f"warning: {file}:10:5: earn[0].when: the rule never applies: ")
 
 
 def test_an_old_version_is_published_again(rewards: Callable[..., Any], tmp_path: Path) -> None:

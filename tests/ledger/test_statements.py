@@ -155,6 +155,7 @@ class TestStatement:
             ],
             "tier": None,
             "standing": None,
+            "program": {"status": "enrolled", "experiment_id": None, "arm": None},
             "enrolled": True,
             "held_out": False,
             "customer_since": rfc3339(NOW - 10 * DAY),

@@ -81,6 +81,22 @@ EVERYTHING = program_data(
 )
 
 
+HELD_OUT = program_data(
+    no_holdout=None,
+    holdout={
+        "id": "spring",
+        "salt": "a-salt-of-the-tests",
+        "share_pct": 12.5,
+        "starts_at": "2026-03-01",
+        "ends_at": "2026-09-01T06:00",
+        "planned_end": "2026-08-01",
+        "eligible": "all",
+        "primary": "revenue-per-customer",
+        "staggered": True,
+    },
+)
+
+
 def posted_back(data: Any, currency: str) -> Any:
     return read_section(posted(shown(data, currency=currency)), document_kind(), (), data, currency=currency)
 
@@ -104,6 +120,10 @@ def examples_of_the_guide() -> list[ProgramDocument]:
 
 def test_worked_programs_come_back_as_they_were() -> None:
     programs = [*worked(), *examples_of_the_guide(), ProgramDocument.model_validate(EVERYTHING)]
+    programs += [ProgramDocument.model_validate(HELD_OUT)]
+    programs += [
+        ProgramDocument.model_validate(HELD_OUT | {"holdout": HELD_OUT["holdout"] | {"share_pct": 10}})
+    ]
     assert len(programs) > 80
     for document in programs:
         data = document_data(document)
@@ -294,6 +314,20 @@ def test_another_kind_keeps_what_both_have() -> None:
     assert back["earn"][0]["gives"] == {"type": "fixed", "points": 1}
     form["d.earn.0.gives.type"] = [""]
     assert "gives" not in read_section(form, document_kind(), (), None, currency="GBP")["earn"][0]
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [("10", 10.0), ("12.5", 12.5), (" 7.25 ", 7.25), ("1,000.5", 1000.5), ("half", "half"), ("", None)],
+)
+def test_a_number_with_decimals_is_read(typed: str, value: float | str | None) -> None:
+    form = {"d.holdout": ["+"], "d.holdout.share_pct": [typed]}
+    back = read_section(form, document_kind(), (), None, currency="GBP")
+    assert back["holdout"].get("share_pct") == value
+    if isinstance(value, str):
+        assert "is not a number" in shown({"holdout": {"share_pct": value}})
+    elif value is not None:
+        assert type(back["holdout"]["share_pct"]) is float
 
 
 def test_no_part_of_the_document_needs_to_be_edited_as_yaml() -> None:

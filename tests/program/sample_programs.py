@@ -19,6 +19,7 @@ def program_data(**sections: Any) -> dict[str, Any]:
         "currency": "GBP",
         "timezone": "Europe/London",
         "earn": [PER_POUND],
+        "no_holdout": "Nothing is measured in a test",
         **sections,
     }
 

@@ -30,6 +30,7 @@ points:
   expiry:
     type: after
     period: P12M
+no_holdout: Nothing is measured in a test
 """
 
 

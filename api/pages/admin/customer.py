@@ -29,6 +29,7 @@ from rewards.ledger.tables import ENTRY_KINDS
 from rewards.profiles.storing import read_profile
 from rewards.program.document import ProgramDocument
 from rewards.program.history import ProgramHistory
+from rewards.program.holdout import ENROLLED, Participation
 
 PAGE_SIZE = 20
 _MOST_MOVES = 20
@@ -65,6 +66,7 @@ class CustomerFacts:
         referral: how the customer was brought; None where it came by itself.
         actors: names of admins who made entries.
         is_granted: whether the standing was given by hand.
+        part: whether the customer takes part in the program, or is held out of it.
         moves: the latest moves on the ladder.
     """
 
@@ -79,6 +81,7 @@ class CustomerFacts:
     referral: Referral | None
     actors: dict[str, str]
     is_granted: bool
+    part: Participation
     moves: list[dict[str, Any]]
     now: datetime
 
@@ -240,6 +243,7 @@ def _facts(
         referral=None if referral is None else Referral(*referral),
         actors=names_of_actors(conn),
         is_granted=outlook is not None and outlook.standing.is_granted,
+        part=ENROLLED if found is None else found.participation(programs, customer_id),
         moves=read_moves(conn, customer_id, _MOST_MOVES),
         now=now,
     )

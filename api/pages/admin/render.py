@@ -57,8 +57,10 @@ class Section(NamedTuple):
 
 SECTIONS = (
     Section("/admin", "Overview"),
+    Section("/admin/metrics", "Metrics"),
     Section("/admin/program", "Program"),
     Section("/admin/customers", "Customers"),
+    Section("/admin/segments", "Segments"),
     Section("/admin/referrals", "Referrals"),
     Section("/admin/activity", "Activity"),
     Section("/admin/system", "System"),

@@ -31,10 +31,11 @@ class TextKind:
 
 @dataclass(frozen=True)
 class NumberKind:
-    """A whole number."""
+    """A number; a whole one, where ``is_whole``."""
 
     least: int | None = None
     most: int | None = None
+    is_whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,7 @@ def _not_null(bare: Any, annotation: Any, members: list[Any], discriminator: Any
         kind = FlagKind()
     elif get_origin(bare) is Literal:
         kind = ChoiceKind(get_args(bare))
-    elif bare in (str, int):
+    elif bare in (str, int, float):
         kind = _plain(annotation)
     return kind
 
@@ -248,8 +249,9 @@ def _list(bare: Any, annotation: Any) -> Kind:
 
 def _plain(annotation: Any) -> Kind:
     schema = TypeAdapter(annotation).json_schema()
-    if schema.get("type") == "integer":
-        return NumberKind(schema.get("minimum"), schema.get("maximum"))
+    if schema.get("type") in ("integer", "number"):
+        is_whole = schema["type"] == "integer"
+        return NumberKind(schema.get("minimum"), schema.get("maximum"), is_whole)
     return TextKind(
         format=schema.get("format", ""),
         longest=schema.get("maxLength"),

@@ -10,6 +10,7 @@ from rewards.program.loading import as_yaml
 from rewards.program.yaml_reading import Unreadable, read
 
 _NUMBER = re.compile(r"[+-]?\d{1,60}", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?\d{1,15}(?:\.\d{1,15})?", re.ASCII)
 _THOUSANDS = re.compile(r"([+-]?\d{1,3}(?:,\d{3})+)(\.\d+)?", re.ASCII)
 _ISO = re.compile(
     r"P(?=.)(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?=.)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?",
@@ -38,6 +39,8 @@ def shown(field: FieldKind, kind: TextKind | NumberKind, value: Any, currency: s
         return format_minor(value, currency)
     if isinstance(kind, TextKind) and kind.format == "duration" and isinstance(value, str):
         return period_in_words(value)
+    if isinstance(kind, NumberKind) and isinstance(value, float) and value.is_integer():
+        return str(int(value))
     return str(value)
 
 
@@ -56,6 +59,8 @@ def understood(field: FieldKind, kind: TextKind | NumberKind, typed: str, curren
             return parse_major(number, currency)
         except ValueError:
             return typed
+    if not kind.is_whole:
+        return float(number) if _DECIMAL.fullmatch(number) else typed
     return int(number) if _NUMBER.fullmatch(number) else typed
 
 
@@ -65,7 +70,7 @@ def complaint(field: FieldKind, value: Any, currency: str) -> str:
         return ""
     if isinstance(field.kind, NumberKind):
         if not field.is_money or not known_currency(currency):
-            return f"{_quoted(value)} is not a whole number"
+            return f"{_quoted(value)} is not a {'whole ' if field.kind.is_whole else ''}number"
         try:
             parse_major(value, currency)
         except ValueError as error:

@@ -149,6 +149,8 @@ def _unknown(  # noqa: PLR0911 - a list of cases
     if elsewhere := VARIABLES.get(name):
         if scope == "ladder":
             return f"{name} is not known to a way into a tier; the variables are {', '.join(here)}"
+        if scope == "segment":
+            return f"{name} is not known of a customer at any time; the variables are {', '.join(here)}"
         if scope == "item":
             return f"{name} is not known about a single item; ask for it in the rule's `when`"
         where = " or ".join(sorted(elsewhere.activities or ()))

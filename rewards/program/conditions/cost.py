@@ -21,7 +21,7 @@ from rewards.program.conditions.variables import (
 )
 
 # A step is about 10 ns: what the library takes for one node of the tree.
-MOST_STEPS: Mapping[Scope, int] = {"activity": 2_000_000, "item": 10_000, "ladder": 10_000}
+MOST_STEPS: Mapping[Scope, int] = {"activity": 2_000_000, "item": 10_000, "ladder": 10_000, "segment": 10_000}
 MOST_ITERATIONS = 9_000
 """The library gives up at 10,000, counted over all loops of an evaluation."""
 MOST_LEVELS = 2

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-Scope = Literal["activity", "item", "ladder"]
+Scope = Literal["activity", "item", "ladder", "segment"]
 Kind = Literal["text", "whole number", "true or false", "list of texts", "list of items", "map"]
 
 MOST_ITEMS = 1000
@@ -141,6 +141,11 @@ LADDER_VARIABLES: Mapping[str, Variable] = MappingProxyType(
     }
 )
 
+#: What a segment may ask: what is known of a customer without any activity.
+SEGMENT_VARIABLES: Mapping[str, Variable] = MappingProxyType(
+    {name: VARIABLES[name] for name in ("customer.tier", "customer.tags", *_OF_LADDER)}
+)
+
 
 def variables_of(scope: Scope, activity: str | None = None) -> Mapping[str, Variable]:
     """Return what is known in a scope, for one type of activity or (None) for any."""
@@ -148,6 +153,8 @@ def variables_of(scope: Scope, activity: str | None = None) -> Mapping[str, Vari
         return ITEM_VARIABLES
     if scope == "ladder":
         return LADDER_VARIABLES
+    if scope == "segment":
+        return SEGMENT_VARIABLES
     return {
         name: variable
         for name, variable in VARIABLES.items()

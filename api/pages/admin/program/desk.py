@@ -21,6 +21,7 @@ from rewards.core.wording import minute
 from rewards.program.drafts import (
     Checked,
     Draft,
+    check_against,
     check_data,
     check_draft,
     document_data,
@@ -101,7 +102,9 @@ class Desk:
     @cached_property
     def checked(self) -> Checked:
         """Whether the draft can be published, and what is to be said of it."""
-        return check_data(self.data, self.now) if self.draft is None else check_draft(self.draft, self.now)
+        if self.draft is None:
+            return check_data(self.data, self.now)
+        return check_against(check_draft(self.draft, self.now), self.history, self.now)
 
     @cached_property
     def remarks(self) -> list[Remark]:
