@@ -7,7 +7,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import awards, deciding, ladder, reading, stored
+from benchmarks import awards, coverage, deciding, ladder, lifetime, metrics, reading, stored
 from benchmarks.figures import Figure
 from rewards.core.errors import SetupError
 
@@ -18,11 +18,19 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "stored": stored.bench_stored,
     "decide": deciding.bench_decide,
     "ladder": ladder.bench_ladder,
+    "metrics": metrics.bench_metrics,
+    "lifetime": lifetime.bench_lifetime,
+    "coverage": coverage.bench_coverage,
+}
+#: Shorter ones of the same: with ``--quick``, and where all are run.
+QUICK: dict[str, Callable[[], list[Figure]]] = {
+    "metrics": metrics.bench_quickly,
+    "coverage": coverage.bench_quickly,
 }
 
 
-def run_benchmarks(name: str | None, *, as_json: bool) -> int:
-    """Run one benchmark, or all, and print what came out.
+def run_benchmarks(name: str | None, *, as_json: bool, quick: bool = False) -> int:
+    """Run one benchmark, or all (the quick ones of those that have one), and print what came out.
 
     Returns:
         0; a ratio below its target is for the reader to judge, not a failure.
@@ -37,7 +45,8 @@ def run_benchmarks(name: str | None, *, as_json: bool) -> int:
     for each, benchmark in BENCHMARKS.items():
         if name in (None, each):
             messages.print(f"Running {each} …")
-            figures += benchmark()
+            chosen = QUICK.get(each, benchmark) if quick or name is None else benchmark
+            figures += chosen()
     if as_json:
         print(json.dumps([asdict(figure) for figure in figures]))
     else:
