@@ -17,14 +17,18 @@ def check(
     as_json: JsonOption = False,
     number: Annotated[int | None, typer.Option("--record", hidden=True)] = None,
 ) -> None:
-    """Verify every invariant of the ledger on the stored data; exit code 0 only where all hold."""
+    """Verify every invariant of the ledger on the stored data, and the facts; exit code 0 only where all hold."""
+    from rewards.facts.comparing import check_facts
     from rewards.ledger.verification import verify
 
     if number is not None:
         _check_for_the_pages(number)
         return
-    with open_database() as database, shown_progress() as progress, database.engine.connect() as connection:
-        report = verify(connection, lambda done, total: progress("Checking", done, total))
+    with open_database() as database, shown_progress() as progress:
+        with database.engine.connect() as connection:
+            report = verify(connection, lambda done, total: progress("Checking", done, total))
+        with database.engine.connect() as connection:
+            check_facts(connection, report)
     if as_json:
         print(json.dumps(report.as_json(), ensure_ascii=False))
     else:
@@ -54,6 +58,7 @@ def bench(
     name: Annotated[
         str | None, typer.Argument(help="Which benchmark; all of them if not given.", show_default=False)
     ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The shorter run of one that takes long.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run the benchmarks, each as a ratio against a baseline that is run beside it."""
@@ -63,4 +68,4 @@ def bench(
         if error.name != "benchmarks":
             raise
         raise SetupError("The benchmarks come with the source code: run this in a clone of it") from None
-    raise typer.Exit(benchmarks.run_benchmarks(name, as_json=as_json))
+    raise typer.Exit(benchmarks.run_benchmarks(name, as_json=as_json, quick=quick))
