@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from api_shop import serving
 
+from rewards.core.clock import utc_now
+from rewards.core.database import Database
 from rewards.core.keys import Scope
 from rewards.core.settings import Settings
+from rewards.facts.refresh import refresh
 
 pytestmark = pytest.mark.slow
 
@@ -27,8 +30,9 @@ checks.negative_data_rejection.enabled = false
 
 @pytest.mark.parametrize("scope", ["admin", "readonly"])
 def test_the_server_does_what_its_document_says(
-    settings: Settings, keys: dict[Scope, str], tmp_path: Path, scope: Scope
+    settings: Settings, database: Database, keys: dict[Scope, str], tmp_path: Path, scope: Scope
 ) -> None:
+    refresh(database, utc_now())  # without facts there are no metrics to be asked for
     config = tmp_path / "schemathesis.toml"
     config.write_text(CONFIG, encoding="utf-8")
     with serving(settings) as served:

@@ -6,7 +6,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
@@ -16,9 +16,15 @@ from rewards.core.database import Database, connect_database, migrate
 from rewards.core.keys import create_key
 from rewards.core.settings import Settings
 from rewards.demo.loading import load
+from rewards.facts.refresh import refresh
+from rewards.importing.running import import_orders
 from rewards.jobs import JOBS, run_job
+from rewards.metrics.report import make_report
+from rewards.metrics.showing.report_page import report_page
+from rewards.metrics.store import open_source
 from rewards.profiles.profile import Profile
 from rewards.profiles.storing import put_profile
+from rewards.program.versions import publish, starter_program
 
 from .admins import add_admin, signed_in
 from .chromium import browser
@@ -27,6 +33,9 @@ from .serving import free_port, served
 from .story import REGULAR, Story
 
 PICTURES = Path(__file__).parent.parent.parent / "docs" / "pictures"
+#: A year of a real shop, beside this repository where somebody has put it there.
+REAL_SHOP = Path(__file__).parents[3] / "shared" / "data" / "online_retail_2010_2011_orders.csv"
+LAST_DAY = date(2011, 12, 9)
 LARGEST_BYTES = 120_000
 SIZES = ((390, 844), (1280, 800))
 WHO = Profile(name="Marianne Whitlock", email="marianne@example.com", birthday="05-17")
@@ -77,10 +86,15 @@ def main() -> None:
             _take(chromium, site, "admin-timeline", f"/admin/customers/{REGULAR}", "timeline")
         with _shop(load) as site:
             _take(chromium, site, "admin-overview", "/admin")
+            _take(chromium, site, "admin-metrics", "/admin/metrics")
             _take(chromium, site, "admin-system", "/admin/system")
             preview = _preview(chromium, site)
             _take(chromium, site, "admin-tier", TIER, "d.ladder.tiers.2.ways_in")
             _take(chromium, site, "admin-moves", preview, "moves")
+        if REAL_SHOP.exists():
+            _take_report(chromium)
+        else:
+            print(f"{REAL_SHOP} is not there: the pictures of its report stay as they are")
 
 
 def _tell(database: Database, now: datetime) -> None:
@@ -111,6 +125,29 @@ def _shop(fill: Callable[[Database, datetime], object]) -> Iterator[Site]:
         database.dispose()
 
 
+def _take_report(chromium: Browser) -> None:
+    """Take pictures of the report of a real shop's year, which had no program."""
+    with tempfile.TemporaryDirectory(prefix="rewards-pictures-") as home:
+        Path(home).chmod(0o711)  # root's server runs as another user, which passes through here
+        database = connect_database(Settings(home=Path(home)))
+        now = utc_now()
+        migrate(database, now)
+        with database.engine.begin() as conn:
+            program = starter_program("GBP", "Europe/London").model_copy(
+                update={"name": "An online gift shop"}
+            )
+            publish(conn, program, effective_from=datetime(2000, 1, 1, tzinfo=UTC), now=now, actor="pictures")
+        import_orders(REAL_SHOP, database, now=now, award=False)
+        refresh(database, now)
+        with database.engine.connect() as conn, conn.begin():
+            report = make_report(open_source(conn, as_of=LAST_DAY, now=now), now)
+        database.dispose()
+    with tempfile.TemporaryDirectory(prefix="rewards-report-") as folder:
+        path = Path(folder) / "report.html"
+        path.write_text(report_page(report), encoding="utf-8")
+        _take(chromium, None, "report", path.as_uri())
+
+
 def _preview(chromium: Browser, site: Site) -> str:
     """Make the third tier easier in the draft, replay the history under it, and return the report's address."""
     page = chromium.new_page(**signed_in(site))
@@ -131,13 +168,14 @@ def _preview(chromium: Browser, site: Site) -> str:
     return address.removeprefix(site.base)
 
 
-def _take(chromium: Browser, site: Site, name: str, address: str, top: str = "") -> None:
+def _take(chromium: Browser, site: Site | None, name: str, address: str, top: str = "") -> None:
     """Take a page's picture on a phone and a desk, by day and by night; from the element ``top`` on."""
-    url = address if address.startswith("http") else site.base + address
+    url = address if site is None or address.startswith("http") else site.base + address
+    session = {} if site is None else signed_in(site)
     for scheme in ("light", "dark"):
         for width, height in SIZES:
             page = chromium.new_page(
-                viewport={"width": width, "height": height}, color_scheme=scheme, **signed_in(site)
+                viewport={"width": width, "height": height}, color_scheme=scheme, **session
             )
             page.goto(url)
             if top:

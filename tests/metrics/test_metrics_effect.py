@@ -205,6 +205,13 @@ def test_points_in_the_holdout_are_told() -> None:
     assert any("of the program's arm took part" in note for note in result.notes)
 
 
+def test_nothing_is_said_of_the_ordinary_points_of_who_was_made_no_offer() -> None:
+    world = drawn_world(9)
+    result = told(with_trial(world, subject="offer", enrolled=world.trial.arm == 1))
+    assert not any("No customer of the holdout got points" in row[2] for row in table(result, "checks").rows)
+    assert check(result, "Holdout customers with the offer")[1] == "passed"
+
+
 def test_who_does_not_take_part_makes_the_effect_on_the_others_larger() -> None:
     world = drawn_world(10, 4_000, lift=0.5)
     rng = np.random.default_rng(1)

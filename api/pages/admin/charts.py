@@ -1,31 +1,22 @@
-"""Charts, drawn on the server as SVG from a description in Vega-Lite, each with its figures in a table.
+"""Bars beside one another, drawn on the server as SVG from a description in Vega-Lite, with their figures in a table.
 
-They are drawn in ``currentColor`` and the style sheet's variables, so that one drawing fits light and dark. Drawing
-takes a moment, the first time most of a second, so call it from a thread; what was drawn is kept. The library is
-loaded by whoever draws first: a server that shows no chart never loads them.
+What draws them, and every other kind of chart, is :mod:`rewards.metrics.showing.drawing`. Drawing takes a moment, the
+first time most of a second, so call it from a thread; what was drawn is kept.
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
 
 from rewards.core import wording
+from rewards.metrics.showing.drawing import COLORS, CONFIG, IN_SHORT, svg_of
+from rewards.metrics.showing.series import drawable
 
 #: A drawing as wide as the page of a desk, and one for phones, where shrinking would make the text unreadable.
 _DESK = (860, 240)
 _PHONE = (330, 200)
-_COLORS = ("var(--chart-1)", "var(--chart-2)", "var(--chart-3)", "var(--chart-4)")
-_KEPT = 64
-#: How the axis writes numbers: 0, 500, 1.5k, 20k, 3M.
-_IN_SHORT = (
-    "abs(datum.value) >= 1e6 ? format(datum.value / 1e6, ',.3~r') + 'M' : "
-    "abs(datum.value) >= 1e3 ? format(datum.value / 1e3, ',.3~r') + 'k' : format(datum.value, ',')"
-)
-_OUR_OWN = re.compile(r' (?:role|aria-[a-z]+|xmlns:xlink|class)="[^"]*"')
 
 
 class Bar(NamedTuple):
@@ -45,7 +36,7 @@ def bar_chart(rows: Sequence[Bar], title: str, *, series: Sequence[str], heading
         series: the name of each of the values that a row has.
         heading: what the rows are, such as ``Week from``: the head of the table's first column.
     """
-    data = tuple((_drawable(row.label), tuple(row.values)) for row in rows)
+    data = tuple((drawable(row.label), tuple(row.values)) for row in rows)
     drawings = Markup("").join(
         Markup('<div class="at-{}" role="img" aria-label="{}">{}</div>').format(
             place, title, _drawn(data, tuple(series), size)
@@ -58,11 +49,6 @@ def bar_chart(rows: Sequence[Bar], title: str, *, series: Sequence[str], heading
     )
     parts = '<figure class="chart"><figcaption>{}<ul class="legend">{}</ul></figcaption>{}{}</figure>'
     return Markup(parts).format(title, legend, drawings, _table(rows, title, series, heading))  # noqa: S704 - ours
-
-
-def _drawable(text: str) -> str:
-    """Return a text that the library can draw: one that is no XML makes it end the whole process."""
-    return "".join(each if each.isprintable() else " " for each in text)
 
 
 def _table(rows: Sequence[Bar], title: str, series: Sequence[str], heading: str) -> Markup:
@@ -84,16 +70,10 @@ def _table(rows: Sequence[Bar], title: str, series: Sequence[str], heading: str)
     return Markup(table)  # noqa: S704 - every value in it is escaped
 
 
-@lru_cache(maxsize=_KEPT)
 def _drawn(
     rows: tuple[tuple[str, tuple[int, ...]], ...], series: tuple[str, ...], size: tuple[int, int]
 ) -> Markup:
-    from vl_convert import vegalite_to_svg
-
-    svg: str = vegalite_to_svg(json.dumps(_described(rows, series, size)))
-    # The drawing stands for its title; what is inside of it is nothing to be read out.
-    svg = _OUR_OWN.sub("", svg).replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
-    return Markup(svg)  # noqa: S704 - the library escapes texts, and they are ours
+    return Markup(svg_of(_described(rows, series, size)))  # noqa: S704 - the library escapes texts, and they are ours
 
 
 def _described(
@@ -139,23 +119,14 @@ def _described(
                     "tickCount": 4,
                     "domain": False,
                     "ticks": False,
-                    "labelExpr": _IN_SHORT,
+                    "labelExpr": IN_SHORT,
                 },
             },
             "color": {
                 **beside,
-                "scale": {"domain": list(series), "range": list(_COLORS[: len(series)])},
+                "scale": {"domain": list(series), "range": list(COLORS[: len(series)])},
                 "legend": None,
             },
         },
-        "config": {
-            "font": "inherit",
-            "view": {"stroke": None},
-            "axis": {
-                "labelColor": "currentColor",
-                "labelFontSize": 12,
-                "gridColor": "var(--rule)",
-                "domainColor": "var(--edge)",
-            },
-        },
+        "config": CONFIG,
     }
