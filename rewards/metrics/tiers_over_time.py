@@ -159,6 +159,7 @@ DEFINITION = Definition(
     edges=(
         "From the moves that were booked, by when they took effect; one that corrects an earlier one replaces it.",
         "Up and down are told by the ladder in force at as_of.",
+        "Customers who are held out of the program are counted where everybody begins, though they have nothing of it.",
         "Test and staff accounts are left out.",
     ),
 )

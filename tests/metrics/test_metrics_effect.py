@@ -186,6 +186,9 @@ def test_nobody_exposed_yet_is_a_reason() -> None:
     assert result.reason_if_null == "Nobody was exposed to the trial until now."
     empty = effect_of(trial_of([]), source_with(world.orders, AS_OF), None, PLAN)
     assert empty.reason_if_null == "Nobody was exposed to the trial until now."
+    merged = replace(trial_of([]), merged_across_arms=1_250)
+    across = effect_of(merged, source_with(world.orders, AS_OF), None, PLAN)
+    assert across.reason_if_null == "All 1,250 who were exposed turned out to be in both arms."
 
 
 def test_an_assignment_by_what_customers_did_before_is_found_out() -> None:

@@ -62,7 +62,10 @@ def sample_ratio(trial: Trial) -> Check:
     """Compare the sizes of the arms with the share that the holdout was to have, of those drawn by lot: a χ² test."""
     title = "Sizes of the arms"
     if not len(trial):
-        return Check("sample-ratio", title, "stops", "Nobody was exposed to the trial until now.")
+        says = "Nobody was exposed to the trial until now."
+        if trial.merged_across_arms:
+            says = f"All {number(trial.merged_across_arms)} who were exposed turned out to be in both arms."
+        return Check("sample-ratio", title, "stops", says)
     total = int(trial.drawn.sum())
     in_program = int(trial.arm[trial.drawn].sum())
     held_out = total - in_program
