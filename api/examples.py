@@ -340,6 +340,8 @@ EXPORT_ANSWER: Example = {
         "last_at": None,
     },
     "fingerprints": [],
+    "same_person_as": None,
+    "experiments": [],
     "erased_at": [],
 }
 

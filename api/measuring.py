@@ -94,7 +94,7 @@ class Asked:
         if self.as_of is not None:
             day, instant = _day_of(self.as_of, zone)
             if instant is not None and "at" in own:
-                arguments.setdefault("at", self.as_of)
+                arguments.setdefault("at", instant.isoformat())
         if TO in arguments and TO not in own:
             if day is not None:
                 raise BadParameter("to and as_of say the same here; give one of them")

@@ -397,3 +397,33 @@ def test_an_export_has_all_that_is_known_and_nothing_of_others(database: Databas
     assert len(found["redemptions"]) == len(found["refunds"]) == 1
     assert "carl" not in json.dumps(found, default=str)
     assert "bob" not in json.dumps(found, default=str).lower().replace("dear bob", "")
+
+
+def test_a_test_account_that_is_erased_is_counted_no_more_than_before(database: Database) -> None:
+    now = NOW
+    engine = Engine(database)
+    activity = {"type": "purchase", "order_id": "1", "total_minor": 100, "currency": "USD"}
+    award = Award.model_validate({"customer_id": "robot", "activity": activity})
+    engine.execute(
+        [Submission(award, "k", "t"), Submission(Tag(customer_id="robot", tags=["vip", "test"]), None, "t")],
+        now,
+    )
+    erase(database, engine, "robot", "t", now)
+    with database.engine.connect() as conn:
+        assert conn.execute(text("SELECT tags FROM accounts")).scalar_one() == ["test"]
+
+
+def test_who_is_known_from_imported_answers_alone_can_be_erased(database: Database) -> None:
+    with database.engine.begin() as conn:
+        conn.execute(
+            text(
+                "INSERT INTO survey_answers (customer_id, survey_id, source, answered_at, answers)"
+                " VALUES ('ghost', 'old', 'import', now(), '{\"comment\": \"call me on 555\", \"recommend\": 9}')"
+            )
+        )
+    erase(database, Engine(database), "ghost", "t", NOW)
+    with database.engine.connect() as conn:
+        kept = conn.execute(
+            text("SELECT answers FROM survey_answers WHERE customer_id = 'ghost'")
+        ).scalar_one()
+    assert "555" not in str(kept)

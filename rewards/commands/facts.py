@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from rewards.commands.console import open_database, table
+from rewards.core.clock import utc_now
 from rewards.core.errors import SetupError
 
 app = typer.Typer(
@@ -62,6 +63,8 @@ def complete_since(
         start = None if day == ALWAYS else date.fromisoformat(day)
     except ValueError:
         raise SetupError(f"{day!r} is no date such as 2024-01-01, nor {ALWAYS!r}") from None
+    if start is not None and start > utc_now().date():
+        raise SetupError(f"{day} is still to come; say since when orders are complete")
     with open_database() as database, database.engine.begin() as connection:
         set_history_start(connection, start)
     print(f"orders are complete since {day}" if start else "orders are complete since the first of them")

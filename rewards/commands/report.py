@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rewards.metrics.report import Report
 
 _STDOUT = "-"
+EARLIEST_YEAR = 1900
 
 
 def report(
@@ -89,6 +90,9 @@ def _write_page(made: "Report", html: Path) -> None:
 
 def _day(text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a date; write it like 2026-11-01") from None
+    if day.year < EARLIEST_YEAR:
+        raise typer.BadParameter(f"{text} is before {EARLIEST_YEAR}, and no shop's orders are")
+    return day

@@ -20,6 +20,7 @@ from rewards.decide.commands import Tag
 from rewards.decide.submission import Submission
 from rewards.engine import Engine
 from rewards.facts.erasing import erase_answers
+from rewards.facts.tables import EXCLUDED_TAGS
 from rewards.profiles.profile import words_gone
 from rewards.program.history import ProgramHistory
 from rewards.program.surveys import ChoiceQuestion
@@ -77,7 +78,12 @@ def erase(database: Database, engine: Engine, customer_id: str, actor: str, now:
     """
     if _is_customer(database, customer_id):
         # Tags are part of what decisions are made from, so they go the way in which they came.
-        untag = Submission(Tag(customer_id=customer_id, tags=[]), None, actor, remember_refusal=False)
+        untag = Submission(
+            Tag(customer_id=customer_id, tags=_kept_tags(database, customer_id)),
+            None,
+            actor,
+            remember_refusal=False,
+        )
         if engine.execute([untag], now)[0].status >= 500:
             raise BusyError("The customer's tags could not be taken away; try again.")
     life = timedelta(days=database.settings.link_life_days)
@@ -101,13 +107,23 @@ def _answers_without_words(answers: dict[str, Any]) -> dict[str, Any]:
     return left
 
 
+def _kept_tags(database: Database, customer_id: str) -> list[str]:
+    """Return the tags that say of an account only that it is none of a customer's: without them it would be counted."""
+    tags = text("SELECT tags FROM accounts WHERE customer_id = :customer_id")
+    with database.engine.connect() as conn:
+        found = conn.execute(tags, {"customer_id": customer_id}).scalar_one_or_none()
+    return [tag for tag in found or () if tag in EXCLUDED_TAGS]
+
+
 def _is_customer(database: Database, customer_id: str) -> bool:
     known = text("""
         SELECT EXISTS (SELECT FROM accounts WHERE customer_id = :customer_id) AS has_account,
-               EXISTS (SELECT FROM profiles WHERE customer_id = :customer_id) AS has_profile""")
+               EXISTS (SELECT FROM profiles WHERE customer_id = :customer_id)
+               OR EXISTS (SELECT FROM survey_answers WHERE customer_id = :customer_id)
+               OR EXISTS (SELECT FROM assignments WHERE customer_id = :customer_id) AS is_known""")
     with database.engine.connect() as conn:
         found = conn.execute(known, {"customer_id": customer_id}).one()
-    if not found.has_account and not found.has_profile:
+    if not found.has_account and not found.is_known:
         raise CustomerNotFound(f"There is no customer {customer_id!r}; there is nothing to erase.")
     return bool(found.has_account)
 

@@ -155,7 +155,8 @@ def _changed(
         if getattr(was, name) != getattr(holdout, name) or (
             name == "starts_at" and _moved(was, before, document)
         ):
-            yield Unchangeable(name, _why(name, was, version))
+            moved = name == "starts_at" and was.starts_at == holdout.starts_at
+            yield Unchangeable(name, _other_zone(was, before) if moved else _why(name, was, version))
 
 
 def _moved(was: Holdout, before: ProgramDocument, document: ProgramDocument) -> bool:
@@ -163,6 +164,13 @@ def _moved(was: Holdout, before: ProgramDocument, document: ProgramDocument) -> 
     assert document.holdout is not None
     same = experiment_of(was, before.zone).starts_at
     return experiment_of(document.holdout, document.zone).starts_at != same
+
+
+def _other_zone(was: Holdout, before: ProgramDocument) -> str:
+    return (
+        f"in another time zone {was.starts_at} is another instant than in {before.timezone}, and customers would move "
+        "from one arm to the other; keep the program's time zone while the holdout is on"
+    )
 
 
 def _why(name: str, was: Holdout, version: int) -> str:

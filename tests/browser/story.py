@@ -22,6 +22,7 @@ HOSTILE = '"><script>alert(1)</script>'
 
 PROGRAM: dict[str, Any] = {
     "schema_version": 1,
+    "no_holdout": "Nothing is measured in a test",
     "name": "Wren & Thistle Rewards",
     "currency": "GBP",
     "timezone": "Europe/London",

@@ -119,7 +119,7 @@ def test_errors_in_json_have_lines_too() -> None:
 
 def test_a_key_that_stands_twice_is_refused() -> None:
     assert errors_of(GOOD + "name: Other\n") == [
-        "p.yaml:13:1: name: stands here twice (first in line 2); remove one"
+        "p.yaml:14:1: name: stands here twice (first in line 2); remove one"
     ]
     inner = GOOD.replace("points: 1,", "points: 1, points: 2,")
     assert errors_of(inner) == [
