@@ -17,7 +17,8 @@ from rewards.core.errors import SetupError
 from rewards.decide import Submission, decide
 from rewards.decide.commands import Adjust, Assign, Award, Command, Enroll, Record, Redeem, Reverse
 from rewards.engine import Answer, Engine
-from rewards.facts.exposures import contaminated, log_exposure, refresh_exposures
+from rewards.facts.exposures import log_exposure, refresh_exposures
+from rewards.facts.refresh import refresh
 from rewards.importing.assignments import import_assignments
 from rewards.importing.members import import_members
 from rewards.importing.surveys import import_surveys
@@ -25,6 +26,9 @@ from rewards.ledger.referrals import code_of
 from rewards.ledger.state import Account, CustomerState
 from rewards.ledger.statements import customer_statement
 from rewards.ledger.verification import verify
+from rewards.metrics.effect.reading import read_trial
+from rewards.metrics.effect.trial import Trial
+from rewards.metrics.store import open_source
 from rewards.preview import replay
 from rewards.profiles.storing import read_profile
 from rewards.program.document import ProgramDocument
@@ -132,10 +136,12 @@ class Shop:
         return {(row[0], row[1]): (row[2], row[3].astimezone(UTC), row[4]) for row in rows}
 
     def contaminated(self) -> list[str]:
+        refresh(self.database, NOW)
         with self.database.engine.connect() as conn:
-            run = holdout_run(load_history(conn), "spring")
-            assert run is not None
-            return contaminated(conn, run)
+            source = open_source(conn, as_of=NOW.date(), now=NOW)
+            trial = read_trial(source, "spring")
+            assert isinstance(trial, Trial)
+            return sorted(source.store.names([int(unit) for unit in trial.unit[trial.contaminated]]))
 
     def is_whole(self) -> bool:
         with self.database.engine.connect() as conn:

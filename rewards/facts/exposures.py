@@ -173,23 +173,3 @@ def log_exposure(
     about = {"experiment_id": terms.experiment_id, "customer_id": customer_id, "arm": arm, "at": at}
     logged = conn.execute(_LOG, about).one()
     return Exposure(logged.arm, logged.exposed_at)
-
-
-_CONTAMINATED = text("""
-SELECT e.customer_id FROM exposures AS e
-WHERE e.experiment_id = :experiment_id AND e.arm = 'holdout' AND (
-    EXISTS (SELECT FROM activities AS a
-            WHERE a.customer_id = e.customer_id AND a.points > 0 AND a.occurred_at >= e.exposed_at
-              AND (CAST(:until AS timestamptz) IS NULL OR a.occurred_at < :until))
-    OR EXISTS (SELECT FROM entries AS n
-               WHERE n.customer_id = e.customer_id AND n.kind = 'adjust' AND n.points > 0
-                 AND n.occurred_at >= e.exposed_at
-                 AND (CAST(:until AS timestamptz) IS NULL OR n.occurred_at < :until)))
-ORDER BY e.customer_id""")
-
-
-def contaminated(conn: Connection, run: HoldoutRun) -> list[str]:
-    """Return the customers of a holdout who were given points while they were to have none: by hand, by an assignment
-    that came late, or under a version that had no holdout."""
-    about = {"experiment_id": run.terms.experiment_id, "until": run.exposes_until}
-    return list(conn.execute(_CONTAMINATED, about).scalars())
