@@ -45,7 +45,8 @@ def how_it_works(document: ProgramDocument) -> list[Rule]:
 
 
 def _earning(document: ProgramDocument) -> list[str]:
-    ways = [_way(rule, document.currency) for rule in document.earn]
+    # What a campaign gives is for those whom it has made its offer; the others need not read of it.
+    ways = [_way(rule, document.currency) for rule in document.earn if rule.campaign is None]
     if not ways:
         return ["There is nothing to earn points with at the moment."]
     sentences = [f"You get {_listed(ways)}."]

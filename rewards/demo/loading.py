@@ -76,6 +76,7 @@ def load(database: Database, now: datetime, progress: Progress = unheard) -> Loa
         _introduce(database, opened_on, now)
         run_job("celebrations", database, now)
         storefront.show_a_hold()
+        run_job("segments", database, now)
         run_job("rollups", database, now)
     with database.engine.begin() as connection:
         if not was_there:
