@@ -201,7 +201,8 @@ def _alembic_config(connection: "Connection | None") -> "Config":
     """Alembic's configuration, built here so that an installed wheel needs no ``alembic.ini``."""
     from alembic.config import Config
 
-    config = Config()
+    # By default it writes to what stdout was when Alembic was loaded, which may be closed by now.
+    config = Config(stdout=sys.stdout)
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
