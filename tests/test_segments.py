@@ -13,8 +13,10 @@ from rewards.decide.commands import Tag
 from rewards.decide.submission import Submission
 from rewards.jobs import run_job
 from rewards.ledger.verification import verify
+from rewards.preview.running import replay
 from rewards.program.holdout import arm_of
 from rewards.program.loading import ProgramInvalid, load_text
+from rewards.program.versions import load_history
 from rewards.segments import campaigns as campaigns_module
 from rewards.segments.membership import all_members, read_members, segments_told
 
@@ -188,3 +190,24 @@ def test_a_campaign_whose_lots_would_be_drawn_anew_cannot_be_published(database:
     shop.publish(WIN_BACK.replace("offer_days: 10", "offer_days: 20"), NOW, BONUS)
     with database.engine.connect() as conn:
         assert verify(conn).ok
+
+
+def test_a_replay_offers_what_a_campaign_offered_when_it_did(database: Database) -> None:
+    shop = Shop(database, WIN_BACK, BONUS)
+    for number in range(10):
+        shop.buy(f"c-{number}", 10, NOW - 100 * DAY)
+    told(database, NOW)
+    for number in range(10):
+        shop.buy(f"c-{number}", 10, NOW + DAY)
+    told(database, NOW + 10 * DAY)
+    for number in range(10):
+        shop.buy(f"c-{number}", 10, NOW + 11 * DAY)
+    later = NOW + 20 * DAY
+    with database.engine.connect() as conn:
+        latest = load_history(conn).latest
+    with database.engine.connect() as conn:
+        report = replay(conn, latest.document, as_of=later, since=latest.effective_from)
+    assert report.changed == 0
+    bonus = [each.points for each in report.issued if each.rule_id == "bonus"]
+    assert [(each.before, each.after) for each in bonus] == [(bonus[0].before, bonus[0].before)]
+    assert bonus[0].before > 0

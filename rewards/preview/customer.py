@@ -104,7 +104,10 @@ class CustomerReplay:
         self._shared = shared
         # Lots that are loaded, though there are none yet: each decision finds all that came before at hand.
         account = Account(
-            history.customer_id, tags=history.tags, member_since=history.member_since, arms=history.arms
+            history.customer_id,
+            tags=history.tags_at(_EPOCH),
+            member_since=history.member_since,
+            arms=history.arms,
         )
         self._state = CustomerState(
             account,
@@ -126,6 +129,8 @@ class CustomerReplay:
             # What tiers gave is given again by those that the draft leads to.
             is_replayed = entry.actor != "time" and not _is_welcome(entry.cause)
             if is_replayed and window.has_come(entry.occurred_at):
+                if self._history.offers:
+                    self._state.account.tags = self._history.tags_at(entry.recorded_at)
                 self._replay(entry)
         self._decide(Settle(customer_id=self._customer_id), None, as_of)
 

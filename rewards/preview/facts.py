@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, text
 
 from rewards.core.wire import TextArray
 from rewards.ledger.standing_state import StandingGrant
+from rewards.program.segments import OFFERED
 
 #: So much is read at once: it bounds the memory, whatever the length of the history.
 _ENTRIES_AT_ONCE = 4_000
@@ -87,12 +88,24 @@ class History:
     member_since: datetime | None = None
     #: Arms of experiments that were assigned.
     arms: str | None = None
+    #: What campaigns have offered, each with its id, since when and until when.
+    offers: Sequence[tuple[str, datetime, datetime]] = ()
+
+    def tags_at(self, at: datetime) -> list[str]:
+        """Return the tags that the customer had at an instant: the shop's are today's, campaigns' as they were."""
+        shops = [tag for tag in self.tags if not tag.startswith(OFFERED)]
+        return sorted(
+            [*shops, *(OFFERED + name for name, since, until in self.offers if since <= at < until)]
+        )
+
     #: Keys of the commands that only recorded an activity, to earn nothing.
     records: set[str] = field(default_factory=set)
 
 
 _CUSTOMERS = text("""
-SELECT customer_id, seq, tags, member_since, arms, coalesce(next_change_at <= :as_of, false) AS is_stale
+SELECT customer_id, seq, tags, member_since, arms, coalesce(next_change_at <= :as_of, false) AS is_stale,
+       (SELECT json_agg(json_build_array(c.campaign_id, c.drawn_at, c.offered_until)) FROM campaign_customers AS c
+        WHERE c.customer_id = accounts.customer_id AND c.arm = 'program' AND c.state <> 'drawn') AS offers
 FROM accounts ORDER BY md5(customer_id) COLLATE "C", customer_id""")
 
 _ENTRIES = text("""
@@ -163,7 +176,15 @@ def read_histories(conn: Connection, customers: Sequence[Row[Any]]) -> list[Hist
     """Read all that is stored of some customers."""
     histories = {
         row.customer_id: History(
-            row.customer_id, row.is_stale, row.tags, member_since=row.member_since, arms=row.arms
+            row.customer_id,
+            row.is_stale,
+            row.tags,
+            member_since=row.member_since,
+            arms=row.arms,
+            offers=[
+                (name, datetime.fromisoformat(since), datetime.fromisoformat(until))
+                for name, since, until in row.offers or ()
+            ],
         )
         for row in customers
     }
