@@ -1,9 +1,7 @@
 """The audit log: what every admin did, filtered, turned over, and as a file."""
 
-import csv
-import io
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -15,6 +13,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import Connection
 from starlette.responses import StreamingResponse
 
+from api.csv_files import csv_lines
 from api.deps import services_of
 from api.pages.admin.render import admin_page, reading
 from api.pages.admin.session import signed_in
@@ -31,8 +30,6 @@ _LARGEST = 2**63 - 1
 #: So many lines are read, and sent, at once.
 _LINES_AT_ONCE = 1_000
 _HEAD = ("audit_id", "at", "admin_id", "who", "action", "subject", "detail")
-#: A cell that begins with one of these is a formula to a spreadsheet.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Asked(NamedTuple):
@@ -86,12 +83,12 @@ async def audit_file(request: Request) -> Response:
     filters = _asked(request, zone).filters
 
     async def lines() -> AsyncIterator[str]:
-        yield _csv([_HEAD])
+        yield csv_lines([_HEAD])
         before: int | None = None
         while True:
             read = partial(audit_page, filters=filters, before=before, size=_LINES_AT_ONCE)
             entries, before = await services.reader.read(read)
-            yield _csv([_row(entry) for entry in entries])
+            yield csv_lines([_row(entry) for entry in entries])
             if before is None:
                 return
 
@@ -144,19 +141,8 @@ def _plain(text: str) -> str:
     return "".join(each for each in text.strip()[:_LONGEST] if each.isprintable())
 
 
-def _csv(rows: Sequence[Sequence[object]]) -> str:
-    file = io.StringIO()
-    # Quoted, because some spreadsheets part cells at semicolons, too, and what follows one could be a formula.
-    csv.writer(file, quoting=csv.QUOTE_ALL).writerows(rows)
-    return file.getvalue()
-
-
 def _row(entry: AuditEntry) -> tuple[object, ...]:
     at = entry.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     detail = json.dumps(entry.detail, ensure_ascii=False, sort_keys=True) if entry.detail else ""
     texts = (entry.admin_id or "", entry.who, entry.action, entry.subject or "", detail)
-    return (entry.audit_id, at, *map(_harmless, texts))
-
-
-def _harmless(text: str) -> str:
-    return "'" + text if text.startswith(_FORMULA) else text
+    return (entry.audit_id, at, *texts)

@@ -1,17 +1,15 @@
 """The list of who would move by a draft: page by page, by step, and as a file."""
 
-import csv
-import io
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import Connection, RowMapping
 from starlette.responses import StreamingResponse
 
+from api.csv_files import csv_lines
 from api.deps import services_of
 from api.errors import http_problem
 from api.pages.admin.forms import Listing
@@ -28,8 +26,6 @@ ADDRESS = "/admin/program/draft/preview/{preview_id}"
 PAGE_SIZE = 50
 _LINES_AT_ONCE = 5_000
 _MOMENT = timedelta(microseconds=1)
-#: What a sheet would read as a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @router.api_route(f"{ADDRESS}/moves", methods=["GET", "HEAD"], include_in_schema=False)
@@ -91,14 +87,14 @@ async def moves_file(request: Request, preview_id: str) -> Response:
         raise http_problem(404, "")
 
     async def lines() -> AsyncIterator[str]:
-        yield _csv([("customer_id", "from", "to", "until")])
+        yield csv_lines([("customer_id", "from", "to", "until")])
         after = ""
         while True:
             read = partial(moves_after, preview_id=preview_id, after=after, most=_LINES_AT_ONCE)
             rows = await services.reader.read(read)
             if not rows:
                 return
-            yield _csv([_line(row) for row in rows])
+            yield csv_lines([_line(row) for row in rows])
             after = rows[-1]["customer_id"]
 
     name = f"moves-{preview_id[:8]}.csv"
@@ -108,13 +104,4 @@ async def moves_file(request: Request, preview_id: str) -> Response:
 
 def _line(row: RowMapping) -> tuple[str, ...]:
     until = "" if row["until"] is None else row["until"].isoformat()
-    customer_id: str = row["customer_id"]
-    harmless = "'" + customer_id if customer_id.startswith(_FORMULA) else customer_id
-    return harmless, row["from_tier"] or "", row["to_tier"] or "", until
-
-
-def _csv(rows: Sequence[Sequence[Any]]) -> str:
-    file = io.StringIO()
-    # Quoted, because some spreadsheets part cells at semicolons, too, and what follows one could be a formula.
-    csv.writer(file, quoting=csv.QUOTE_ALL).writerows(rows)
-    return file.getvalue()
+    return row["customer_id"], row["from_tier"] or "", row["to_tier"] or "", until
